@@ -1,0 +1,1 @@
+"""Foyer: a serverless control plane for real-time conferences."""

@@ -1,0 +1,23 @@
+"""New identifiers, and short stable names for long ones."""
+
+import base64
+import hashlib
+import secrets
+
+SHORT_HASH_BYTES = 16
+
+
+def new(length: int = 12) -> str:
+    """`length` random characters, safe in URLs and keys."""
+    return secrets.token_urlsafe(length)[:length]
+
+
+def short_hash(text: str) -> str:
+    """22 characters that stand for `text` in a key: 128 bits of its SHA-256."""
+    digest = hashlib.sha256(text.encode()).digest()[:SHORT_HASH_BYTES]
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def bucket(text: str, count: int) -> int:
+    """A stable number below `count` for `text`."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[-4:], "big") % count

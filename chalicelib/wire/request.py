@@ -1,0 +1,34 @@
+"""One HTTP request as plain values, whatever framework took it in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chalicelib.wire import untrusted
+from chalicelib.wire.untrusted import Json
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a route reads; `body` is what came over the wire, untouched."""
+
+    method: str
+    path: str
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, list[str]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """By lower-case name, whatever case they are given in."""
+    body: bytes = b""
+    source_ip: str = ""
+    request_id: str = ""
+    stage: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "headers", {name.lower(): value for name, value in self.headers.items()})
+
+    def header(self, name: str, default: str | None = None) -> str | None:
+        """The header's value, its name in any case (RFC 9110 5.1)."""
+        return self.headers.get(name.lower(), default)
+
+    def json(self, limit: int) -> Json:
+        """The body as JSON of at most `limit` bytes.  Raises `TooLarge` or `Malformed`."""
+        return untrusted.parse(self.body, limit=limit)

@@ -1,0 +1,8 @@
+"""How often the long runs repeat: the full counts in `make test-full`, fewer in `make test`."""
+
+import os
+
+
+def full(reduced: int, complete: int) -> int:
+    """`complete` where the full counts are asked for, else `reduced`."""
+    return complete if os.environ.get("FOYER_TEST_FULL", "") not in {"", "0"} else reduced

@@ -1,0 +1,48 @@
+"""Requests and replies as plain values."""
+
+import dataclasses
+
+import pytest
+
+from chalicelib.errors import TooLarge
+from chalicelib.wire.reply import Reply, json_reply
+from chalicelib.wire.request import Request
+from chalicelib.wire.untrusted import Malformed
+
+
+def test_header_names_have_no_case():
+    request = Request("POST", "/golive", headers={"AUTHORIZATION": "Bearer x", "content-Type": "a/b"})
+
+    assert request.header("Authorization") == "Bearer x"
+    assert request.header("Content-Type") == "a/b"
+    assert request.header("Accept") is None
+    assert request.header("Accept", "*/*") == "*/*"
+
+
+def test_a_request_does_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Request("GET", "/").method = "PUT"  # type: ignore[misc]
+
+
+def test_a_body_is_read_through_the_bounded_reader():
+    request = Request("POST", "/", body=b'{"a":[1]}')
+
+    assert request.json(9) == {"a": [1]}
+    with pytest.raises(TooLarge):
+        request.json(8)
+    with pytest.raises(Malformed):
+        Request("POST", "/").json(8)
+
+
+def test_json_replies_are_compact():
+    reply = json_reply({"conference": "é@x", "status": "live"})
+
+    assert reply == Reply(
+        200, '{"conference":"é@x","status":"live"}'.encode(), {"Content-Type": "application/json"}
+    )
+    assert json_reply([], 404, {"X-Request-Id": "1"}).headers["X-Request-Id"] == "1"
+
+
+def test_a_reply_has_an_empty_body_unless_told():
+    assert Reply(204).body == ""
+    assert Reply(204).headers == {}
