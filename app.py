@@ -1,0 +1,87 @@
+"""The composition root: the Chalice app, its routes, its WebSocket handlers, its schedule and its queue."""
+
+import os
+from typing import Any
+
+from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
+
+from chalicelib import journal, settings
+from chalicelib.jitsi import counts, release, sockets, store
+from chalicelib.jitsi import settings as jitsi_settings
+from chalicelib.outbox import kicks, owed
+from chalicelib.realtime import fanout
+from chalicelib.store import table
+
+app = Chalice(app_name="foyer")
+app.experimental_feature_flags.update(["BLUEPRINTS", "WEBSOCKETS"])
+app.api.binary_types = []
+
+# In Lambda each function imports what its events can need; everywhere else all of it is here.
+HANDLER = os.environ.get("_HANDLER", "")
+
+if HANDLER in ("", "app.app"):
+    from chalicelib.jitsi import operations as jitsi_operations
+    from chalicelib.jitsi import routes as jitsi_routes
+    from chalicelib.system import routes as system_routes
+
+    app.register_blueprint(system_routes.bp)
+    app.register_blueprint(jitsi_routes.bp)
+    system_routes.offer([*system_routes.OPERATIONS, *jitsi_operations.OPERATIONS])
+
+owed.serve(store.RELEASE, release.release)
+owed.serve(store.PAGE, release.page)
+owed.serve(store.DAMPED, release.damped)
+owed.serve(store.COUNT, counts.tick)
+
+
+@app.on_ws_connect()
+def ws_connect(event: WebsocketEvent) -> Any:
+    """A handshake."""
+    return sockets.connect(event.to_dict())
+
+
+@app.on_ws_message()
+def ws_message(event: WebsocketEvent) -> Any:
+    """A message of a socket."""
+    return sockets.message(event.to_dict())
+
+
+@app.on_ws_disconnect()
+def ws_disconnect(event: WebsocketEvent) -> Any:
+    """A socket has gone."""
+    return sockets.disconnect(event.to_dict())
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def tick(event: CloudWatchEvent) -> Any:
+    """Every minute: find what is owed and was missed."""
+    return {"kicked": owed.sweep()}
+
+
+@app.on_sqs_message(queue=os.environ.get("FOYER_QUEUE_NAME", "foyer-work"), batch_size=10)
+def work(event: SQSEvent) -> Any:
+    """Kicks: look at owed rows; what failed comes again."""
+    failed = owed.work(event.to_dict()["Records"])
+    return {"batchItemFailures": [{"itemIdentifier": identity} for identity in failed]}
+
+
+def warm() -> None:
+    """Read the settings and make the clients, so that the first event finds them.  Raises `BadSetting`."""
+    settings.get()
+    jitsi_settings.get()
+    refuse_open_stage()
+    journal.begin()
+    table.client()
+    kicks.client()
+    fanout.connections()
+
+
+def refuse_open_stage() -> None:
+    """The open stage `local` never runs in Lambda, unless that is an emulator's.  Raises `BadSetting`."""
+    inside = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+    if inside and settings.get().stage == "local" and "AWS_ENDPOINT_URL" not in os.environ:
+        raise settings.BadSetting("FOYER_STAGE: the stage local is open and does not run in Lambda")
+
+
+if HANDLER:
+    warm()

@@ -1,0 +1,1 @@
+"""The visitors waiting queue of Jitsi Meet: STOMP over WebSocket, and `golive`."""

@@ -1,0 +1,441 @@
+"""The queue's rows and their conditional writes."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from pynamodb.attributes import ListAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.operand import Path
+from pynamodb.expressions.update import Action
+
+from chalicelib import clock, ids
+from chalicelib import settings as process
+from chalicelib.jitsi.conference import DAMPING_WINDOW_S, Live
+from chalicelib.outbox import owed
+from chalicelib.outbox.owed import OwedRow
+from chalicelib.realtime.subscriptions import SubscriptionRow
+from chalicelib.store import keys, writes
+from chalicelib.store.keys import Key
+from chalicelib.store.table import Item
+
+RELEASE: Final = "release"
+PAGE: Final = "page"
+DAMPED: Final = "damped"
+COUNT: Final = "count"
+
+EPOCH_KEPT_S: Final = 48 * 3600
+"""A live record outlives every row of its epochs (24 h at most), or an epoch would come again."""
+
+CACHED: Final = 10_000
+FRESH_S: Final = 5.0
+
+
+class LiveRow(OwedRow):
+    """A conference's live record; it owes the release of its epoch, and of all from `release_from` on."""
+
+    name = UnicodeAttribute()
+    epoch = NumberAttribute(default=1)
+    live_until = NumberAttribute(default=0)
+    golive_at = NumberAttribute(default=0)
+    window_ms = NumberAttribute(null=True)
+    release_from = NumberAttribute(null=True)
+    since = NumberAttribute(null=True)
+    """Rows that came before this moment were served by an earlier release of the same epoch."""
+
+
+class PageRow(OwedRow):
+    """What is left of a release in one shard."""
+
+    name = UnicodeAttribute()
+    epoch = NumberAttribute()
+    shard = NumberAttribute()
+    runs: ListAttribute[int] = ListAttribute(null=True)
+    """Runs that began and did not end."""
+    closing = NumberAttribute(null=True)
+    """Set once all are sent: sockets that have not left by then are closed."""
+    since = NumberAttribute(default=0)
+    window_ms = NumberAttribute(default=0)
+    golive_at = NumberAttribute(default=0)
+
+
+class WatchRow(OwedRow):
+    """That a conference's count is watched."""
+
+    name = UnicodeAttribute()
+    counted = NumberAttribute(null=True)
+    version = UnicodeAttribute(null=True)
+
+
+class DampingRow(OwedRow):
+    """One release to a token or source in a conference; it owes the message while it is held back."""
+
+    name = UnicodeAttribute()
+    epoch = NumberAttribute()
+    socket = UnicodeAttribute()
+    token = UnicodeAttribute()
+    front = UnicodeAttribute()
+    data = UnicodeAttribute()
+    runs: ListAttribute[int] = ListAttribute(null=True)
+
+
+class DenialRow(Item):
+    """Until when a token is refused, by class of destination."""
+
+    visitor = NumberAttribute(null=True)
+    state = NumberAttribute(null=True)
+    other = NumberAttribute(null=True)
+
+
+class GraceRow(Item):
+    """That a token was accepted for a conference in its lifetime."""
+
+
+class ConnectsRow(Item):
+    """The sockets of one token or source in one minute."""
+
+    sockets = UnicodeSetAttribute()
+
+
+class _Known:
+    """What this process last read of conferences' live records."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, tuple[float, Live]] = OrderedDict()
+
+    def put(self, name: str, live: Live) -> None:
+        with self._lock:
+            self._entries[name] = (clock.monotonic(), live)
+            self._entries.move_to_end(name)
+            if len(self._entries) > CACHED:
+                self._entries.popitem(last=False)
+
+    def get(self, name: str, max_age_s: float) -> Live | None:
+        entry = self._entries.get(name)
+        if entry is None or clock.monotonic() - entry[0] > max_age_s:
+            return None
+        return entry[1].at(clock.now())
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+
+
+_known = _Known()
+process.also_reset(_known.clear)
+
+
+def _live(name: str, row: LiveRow | None) -> Live:
+    """What a live record says now, remembered for this process."""
+    live = (
+        Live()
+        if row is None
+        else Live(
+            int(row.epoch),
+            float(row.live_until or 0),
+            float(row.golive_at or 0),
+            None if row.window_ms is None else int(row.window_ms),
+            row.due is not None,
+        )
+    )
+    _known.put(name, live)
+    return live.at(clock.now())
+
+
+def known(name: str, max_age_s: float = float("inf")) -> Live | None:
+    """The conference's state as this process last saw it, `None` if that is too long ago."""
+    return _known.get(name, max_age_s)
+
+
+def read_live(name: str) -> Live:
+    """The conference's state, read strongly."""
+    return _live(name, writes.get(LiveRow, *keys.live(keys.conference(name)), consistent=True))
+
+
+def fresh_live(name: str) -> Live:
+    """The conference's state, at most five seconds old."""
+    return known(name, FRESH_S) or read_live(name)
+
+
+def read_live_and(name: str, other: Key) -> tuple[Live, bool]:
+    """The conference's state and whether another row stands, read strongly in one call."""
+    key = keys.live(keys.conference(name))
+    found = writes.get_many([key, other])
+    return _live(name, writes.read(LiveRow, found.get(key))), other in found
+
+
+def go_live(name: str, ttl_s: float) -> Key:
+    """Record that a conference is live, and in the same write that its visitors are owed the release.
+
+    A second write only where an earlier record had expired: then a new epoch begins.
+    """
+    now = clock.now()
+    key = keys.live(keys.conference(name))
+    current = LiveRow.live_until.does_not_exist() | (LiveRow.live_until > now)
+    try:
+        raw = _record(key, name, now, ttl_s, current, 0)
+    except writes.Refused as refused:
+        row = refused.row(LiveRow)
+        epoch = int(row.epoch) if row is not None else 1
+        over = (LiveRow.live_until <= now) & (LiveRow.epoch == epoch)
+        try:
+            raw = _record(key, name, now, ttl_s, over, epoch + 1)
+        except writes.Refused:
+            raw = _record(key, name, now, ttl_s, current, 0)
+    _live(name, writes.read(LiveRow, raw))
+    return key
+
+
+def _record(
+    key: Key, name: str, now: float, ttl_s: float, condition: Condition, epoch: int
+) -> writes.Raw | None:
+    actions = [
+        LiveRow.name.set(name),
+        LiveRow.live_until.set(now + ttl_s),
+        LiveRow.golive_at.set(now),
+        LiveRow.window_ms.remove(),
+        LiveRow.since.remove(),
+        LiveRow.expires_at.set(int(now + ttl_s) + EPOCH_KEPT_S),
+        *owed.owing(RELEASE, key, now),
+        # An absent record means epoch 1, so 1 is what the first one writes.
+        LiveRow.epoch.set(epoch if epoch else LiveRow.epoch | 1),
+    ]
+    return writes.update(*key, actions=actions, condition=condition, returns="ALL_NEW")
+
+
+def clear(name: str) -> None:
+    """Record that a conference is not live any more: the next epoch begins.
+
+    A second write only where visitors of this epoch are still owed their release: they get it.
+    """
+    owes = LiveRow.due.exists()
+    try:
+        _clear(name, LiveRow.live_until.exists() & ~owes, [])
+    except writes.Refused as refused:
+        row = refused.row(LiveRow)
+        _live(name, row)
+        if row is None or not row.live_until:
+            return
+        try:
+            first = LiveRow.release_from.set(LiveRow.release_from | LiveRow.epoch)
+            _clear(name, LiveRow.live_until.exists() & (LiveRow.epoch == row.epoch), [first])
+        except writes.Refused as again:
+            _live(name, again.row(LiveRow))
+
+
+def _clear(name: str, condition: Condition, also: Sequence[Action]) -> None:
+    raw = writes.update(
+        *keys.live(keys.conference(name)),
+        actions=[
+            LiveRow.live_until.remove(),
+            LiveRow.golive_at.remove(),
+            LiveRow.epoch.set(LiveRow.epoch + 1),
+            LiveRow.expires_at.set(int(clock.now()) + EPOCH_KEPT_S),
+            *also,
+        ],
+        condition=condition,
+        returns="ALL_NEW",
+    )
+    _live(name, writes.read(LiveRow, raw))
+
+
+def owe_latecomers(name: str, now: float, delay_s: float) -> bool:
+    """Have the sweep look after those who come to a live conference from now; `False` if it will anyway."""
+    key = keys.live(keys.conference(name))
+    try:
+        writes.update(
+            *key,
+            actions=[
+                *owed.owing(RELEASE, key, now + delay_s),
+                LiveRow.since.set(now),
+            ],
+            condition=LiveRow.live_until.exists() & LiveRow.due.does_not_exist(),
+        )
+    except writes.Refused:
+        return False
+    return True
+
+
+def shard(socket_id: str) -> int:
+    """The shard of a conference's queue in which a socket's row stands."""
+    return ids.bucket(socket_id, process.get().shards)
+
+
+def queue_row(
+    name: str, epoch: int, socket_id: str, token: str, front: str, data: str, expires_at: int
+) -> SubscriptionRow:
+    """A waiting visitor's row."""
+    return SubscriptionRow(
+        keys.queue(keys.conference(name), epoch, shard(socket_id)),
+        queue_sk(token, socket_id),
+        front=front,
+        data=data,
+        expires_at=expires_at,
+    )
+
+
+TOKEN_PART: Final = 11
+
+
+def queue_sk(token: str, socket_id: str) -> str:
+    """A visitor's sort key: it begins with the token, so that a grace can be found by it."""
+    return f"{token[:TOKEN_PART]}.{socket_id}"
+
+
+def socket_of(sk: str) -> str:
+    """The socket in a visitor's sort key."""
+    return sk.partition(".")[2]
+
+
+def partitions(name: str, epoch: int) -> list[str]:
+    """The shards of a conference's queue in one epoch."""
+    conference = keys.conference(name)
+    return [keys.queue(conference, epoch, shard) for shard in range(process.get().shards)]
+
+
+def remember_grace(name: str, token: str, until: float) -> Item:
+    """The row that says a token was accepted for a conference."""
+    return GraceRow(*keys.grace(keys.conference(name), token), expires_at=int(until))
+
+
+def has_grace(name: str, token: str) -> bool:
+    """Whether a token was accepted for a conference in its lifetime, as far as a row of its own says so."""
+    row = writes.get(GraceRow, *keys.grace(keys.conference(name), token), consistent=True)
+    return row is not None and (row.expires_at or 0) > clock.now()
+
+
+def deny(token: str, kind: str, memory_s: float) -> None:
+    """Remember that a token was denied a class of destinations."""
+    until = clock.now() + memory_s
+    writes.update(
+        *keys.denial(token), actions=[Path([kind]).set(until), DenialRow.expires_at.set(int(until) + 1)]
+    )
+
+
+def is_denied(token: str) -> bool:
+    """Whether a token was denied any class of destinations a little while ago."""
+    row = writes.get(DenialRow, *keys.denial(token), consistent=True)
+    now = clock.now()
+    return row is not None and any((until or 0) > now for until in (row.visitor, row.state, row.other))
+
+
+def connects(who: str, socket_id: str) -> int:
+    """Note a socket among those that `who` opened in this minute; how many they are.
+
+    A set and not a counter: the same write twice counts once.
+    """
+    now = clock.now()
+    raw = writes.update(
+        *keys.connects(who, int(now // 60)),
+        actions=[ConnectsRow.sockets.add({socket_id}), ConnectsRow.expires_at.set(int(now) + 120)],
+        returns="ALL_NEW",
+    )
+    row = writes.read(ConnectsRow, raw)
+    return len(row.sockets) if row is not None else 0
+
+
+def recent_releases(name: str, who: str, enough: int) -> int:
+    """How many releases a token or source had in a conference in the last ten minutes, up to `enough`."""
+    rows, _ = writes.query(
+        DampingRow,
+        keys.damping(keys.conference(name), who),
+        consistent=True,
+        at_least=keys.damping_time(clock.now() - DAMPING_WINDOW_S),
+        limit=enough,
+    )
+    return len(rows)
+
+
+def note_release(
+    row: SubscriptionRow, name: str, epoch: int, token: str, who: str, due_at: float | None
+) -> Key:
+    """Note a release of the visitor in `row` to a token or source, done now or owed at `due_at`."""
+    now = clock.now()
+    socket = socket_of(row.sk)
+    key = Key(keys.damping(keys.conference(name), who), f"{keys.damping_time(now)}.{socket}")
+    note = DampingRow(
+        *key,
+        name=name,
+        epoch=epoch,
+        socket=socket,
+        token=token,
+        front=row.front,
+        data=row.data,
+        attempts=0,
+        expires_at=int(max(now, due_at or now) + 2 * DAMPING_WINDOW_S),
+    )
+    if due_at is not None:
+        note.due = keys.due(DAMPED, key.pk)
+        note.due_at = due_at
+    writes.put(note)
+    return key
+
+
+def page_rows(live: LiveRow, epoch: int) -> list[PageRow]:
+    """What a release owes in each shard of one epoch."""
+    conference = keys.conference(live.name)
+    now = clock.now()
+    rows = []
+    for number in range(process.get().shards):
+        key = keys.page(conference, epoch, number)
+        rows.append(
+            PageRow(
+                *key,
+                name=live.name,
+                epoch=epoch,
+                shard=number,
+                since=live.since or 0,
+                window_ms=live.window_ms or 0,
+                golive_at=live.golive_at or 0,
+                due=keys.due(PAGE, key.pk),
+                due_at=now,
+                attempts=0,
+                expires_at=int(now) + EPOCH_KEPT_S,
+            )
+        )
+    return rows
+
+
+def owe_page(row: PageRow) -> bool:
+    """Keep what a release owes in a shard, unless it is known there already."""
+    try:
+        writes.put(row, PageRow.pk.does_not_exist())
+    except writes.Refused:
+        return False
+    return True
+
+
+def moderators(name: str, fronts: Sequence[str]) -> list[SubscriptionRow]:
+    """The living rows of those who watch a conference."""
+    now = clock.now()
+    rows = writes.query_all(SubscriptionRow, keys.moderators(keys.conference(name)), consistent=True)
+    return [row for row in rows if (row.expires_at or 0) > now and row.front in fronts]
+
+
+def watch(name: str, interval_s: float, nonce: str) -> bool:
+    """Note that somebody watches a conference; `True` when nobody did before, and counting has to begin."""
+    now = clock.now()
+    key = keys.watch(keys.conference(name))
+    raw = writes.update(
+        *key,
+        actions=[
+            WatchRow.name.set(name),
+            WatchRow.version.set(nonce),
+            WatchRow.due.set(keys.due(COUNT, key.pk)),
+            WatchRow.due_at.set(WatchRow.due_at | (now + interval_s)),
+            WatchRow.expires_at.set(int(now) + EPOCH_KEPT_S),
+        ],
+        returns="ALL_OLD",
+    )
+    return raw is None
+
+
+def unwatch(row: WatchRow) -> bool:
+    """Stop counting, unless somebody has begun to watch since `row` was read."""
+    try:
+        writes.delete(row.pk, row.sk, condition=WatchRow.version == row.version)
+    except writes.Refused:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""The log: one JSON line for each request and frame, without tokens, keys or bodies."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from chalicelib import settings
+
+_encoder = msgspec.json.Encoder()
+_frames = logging.getLogger("journal.frames")
+_requests = logging.getLogger("journal.requests")
+
+OURS = ("chalicelib", "journal")
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's time, level, logger, text and, for an exception, only its type and place."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+        }
+        fields = getattr(record, "fields", None)
+        if fields is None:
+            line["message"] = record.getMessage()
+        else:
+            line.update(fields)
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+            line["where"] = _places(record.exc_info[2])
+        return _encoder.encode(line).decode()
+
+
+def _places(traceback: Any) -> list[str]:
+    places = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    return places[-6:]
+
+
+def begin() -> None:
+    """Send our loggers' lines to standard error as JSON; once in a process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name in OURS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(each.formatter, JsonLines) for each in logger.handlers):
+            logger.addHandler(handler)
+            logger.propagate = False
+        logger.setLevel(settings.get().log_level)
+
+
+def frame(**fields: Any) -> None:
+    """One WebSocket frame: socket, request id, command, outcome, milliseconds."""
+    _write(_frames, fields)
+
+
+def request(**fields: Any) -> None:
+    """One HTTP request: method, route, status, request id, milliseconds."""
+    _write(_requests, fields)
+
+
+def _write(logger: logging.Logger, fields: dict[str, Any]) -> None:
+    if logger.isEnabledFor(logging.INFO):
+        fields["ms"] = round(fields["ms"], 2)
+        logger.info("", extra={"fields": {name: value for name, value in fields.items() if value != ""}})
+
+
+def failure(error: BaseException) -> None:
+    """An error that nobody foresaw: its type and place, never its text."""
+    _requests.error("a request failed", exc_info=error)

@@ -1,0 +1,238 @@
+"""Owed rows: leases, retries, the sweep, dead letters.
+
+A row that owes something carries `due` (its kind) and `due_at`.  A worker claims it by one
+conditional write that moves `due_at` behind a lease, acts, and settles or postpones it.
+Whatever dies in between is found by the sweep once the lease is over.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from chalicelib import clock, ids
+from chalicelib.errors import AppError
+from chalicelib.outbox import kicks
+from chalicelib.store import keys, writes
+from chalicelib.store.keys import Key
+from chalicelib.store.table import DUE_INDEX, Item, Owing
+
+log = logging.getLogger(__name__)
+
+LEASE_S: Final = 30.0
+ATTEMPTS: Final = 12
+BACKOFF_S: Final = 2.0
+LONGEST_BACKOFF_S: Final = 300.0
+SWEEP_PAGE: Final = 100
+DEAD_KEPT_S: Final = 14 * 86400
+
+
+class OwedRow(Owing):
+    """A row that owes; facades extend it."""
+
+    owner = UnicodeAttribute(attr_name="o", null=True)
+    attempts = NumberAttribute(attr_name="a", default=0)
+
+
+class DeadRow(Item):
+    """Something owed that could not be done, with the reason; it can be replayed."""
+
+    kind = UnicodeAttribute()
+    owed_pk = UnicodeAttribute()
+    owed_sk = UnicodeAttribute()
+    reason = UnicodeAttribute()
+    attempts = NumberAttribute()
+    at = NumberAttribute()
+    body: JSONAttribute = JSONAttribute(null=True)
+
+
+Row = TypeVar("Row", bound=OwedRow)
+Worker = Callable[[Key], None]
+
+_workers: dict[str, Worker] = {}
+
+
+def serve(kind: str, worker: Worker) -> None:
+    """Have `worker` called with the key of each owed row of `kind`; the composition root does this."""
+    _workers[kind] = worker
+
+
+def kinds() -> Sequence[str]:
+    """The kinds that somebody serves."""
+    return sorted(_workers)
+
+
+def owing(kind: str, key: Key, at: float) -> list[Action]:
+    """The part of an update that makes a row owe `kind` at `at`."""
+    return [
+        OwedRow.due.set(keys.due(kind, key.pk)),
+        OwedRow.due_at.set(at),
+        OwedRow.attempts.set(0),
+        OwedRow.owner.remove(),
+    ]
+
+
+def claim(
+    cls: type[Row], key: Key, *, lease_s: float = LEASE_S, early_s: float = 0.0, also: Sequence[Action] = ()
+) -> Row | None:
+    """Take an owed row on until its lease is over; `None` when nothing is due or another worker has it."""
+    now = clock.now()
+    owner = ids.new()
+    try:
+        raw = writes.update(
+            *key,
+            actions=[
+                cls.due_at.set(now + lease_s),
+                cls.owner.set(owner),
+                cls.attempts.set((cls.attempts | 0) + 1),
+                *also,
+            ],
+            condition=cls.due.exists() & (cls.due_at <= now + early_s),
+            returns="ALL_NEW",
+        )
+    except writes.Refused as refused:
+        row = refused.row(cls)
+        return row if row is not None and row.owner == owner else None
+    return writes.read(cls, raw)
+
+
+def mine(row: OwedRow) -> Condition:
+    """The condition that the row is still this worker's."""
+    return OwedRow.owner == row.owner
+
+
+def hold(row: OwedRow, *, lease_s: float = LEASE_S, also: Sequence[Action] = ()) -> bool:
+    """Prolong the lease and note progress; `False` when another worker has taken over."""
+    until = clock.now() + lease_s
+    try:
+        writes.update(row.pk, row.sk, actions=[OwedRow.due_at.set(until), *also], condition=mine(row))
+    except writes.Refused:
+        return False
+    row.due_at = until
+    return True
+
+
+def settle(row: OwedRow, also: Sequence[Action] = ()) -> bool:
+    """Nothing is owed any more, and the row stays; `False` when it was changed meanwhile and owes anew."""
+    actions = [
+        OwedRow.due.remove(),
+        OwedRow.due_at.remove(),
+        OwedRow.owner.remove(),
+        OwedRow.attempts.remove(),
+    ]
+    try:
+        writes.update(row.pk, row.sk, actions=[*actions, *also], condition=mine(row))
+    except writes.Refused:
+        return False
+    return True
+
+
+def finish(row: OwedRow) -> bool:
+    """Nothing is owed any more, and the row goes; `False` when another worker has taken over."""
+    try:
+        writes.delete(row.pk, row.sk, condition=mine(row))
+    except writes.Refused:
+        return False
+    return True
+
+
+def postpone(
+    kind: str, row: OwedRow, reason: str, *, delay_s: float | None = None, also: Sequence[Action] = ()
+) -> None:
+    """Try again later; after too many attempts the row goes to the dead letters with `reason`."""
+    attempts = int(row.attempts or 0)
+    if attempts >= ATTEMPTS:
+        bury(kind, Key(row.pk, row.sk), reason, attempts)
+        settle(row)
+        return
+    delay = delay_s if delay_s is not None else min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** min(attempts - 1, 10))
+    try:
+        writes.update(
+            row.pk,
+            row.sk,
+            actions=[OwedRow.due_at.set(clock.now() + delay), *also],
+            condition=mine(row),
+        )
+    except writes.Refused:
+        return
+    kicks.kick(kind, Key(row.pk, row.sk), delay)
+
+
+def bury(kind: str, key: Key, reason: str, attempts: int, body: object = None) -> None:
+    """Keep what could not be done, for a person to look at and replay."""
+    now = clock.now()
+    row = DeadRow(
+        *keys.dead(now, ids.new(6)),
+        kind=kind,
+        owed_pk=key.pk,
+        owed_sk=key.sk,
+        reason=reason[:500],
+        attempts=attempts,
+        at=now,
+        body=body,
+        expires_at=int(now) + DEAD_KEPT_S,
+    )
+    writes.put(row)
+    log.error("dead letter: %s after %d attempts: %s", kind, attempts, reason)
+
+
+def dead_letters(limit: int = 100) -> list[DeadRow]:
+    """The oldest dead letters."""
+    rows, _ = writes.query(DeadRow, keys.DEAD, limit=limit)
+    return rows
+
+
+def replay(letter: DeadRow) -> None:
+    """Make a dead letter's row owe again, now, and forget the letter."""
+    key = Key(letter.owed_pk, letter.owed_sk)
+    try:
+        writes.update(*key, actions=owing(letter.kind, key, clock.now()), condition=OwedRow.pk.exists())
+    except writes.Refused:
+        log.warning("dead letter without its row: %s", letter.kind)
+    else:
+        kicks.kick(letter.kind, key, 0.0)
+    writes.delete(letter.pk, letter.sk)
+
+
+def work(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Serve kicks; the ids of the messages that have to come again."""
+    failed = []
+    for record in records:
+        try:
+            kind, key = kicks.read(record["body"])
+            worker = _workers[kind]
+        except (KeyError, ValueError, TypeError):
+            log.error("a message of the work queue that nobody can read was dropped")
+            bury("unreadable", Key("", ""), "nobody can read this message", 1, str(record.get("body"))[:2000])
+            continue
+        try:
+            worker(key)
+        except AppError as error:
+            log.warning("%s will be tried again: %s", kind, error)
+            failed.append(record["messageId"])
+        except Exception:
+            log.exception("%s failed", kind)
+            failed.append(record["messageId"])
+    return failed
+
+
+def sweep() -> int:
+    """Kick every row that is due and has not been served; how many there were."""
+    found = 0
+    now = clock.now()
+    for kind in kinds():
+        for partition in keys.due_partitions(kind):
+            start = None
+            while True:
+                rows, start = writes.query(
+                    Owing, partition, index=DUE_INDEX, until=now, limit=SWEEP_PAGE, start=start
+                )
+                for row in rows:
+                    kicks.kick(kind, Key(row.pk, row.sk), 0.0)
+                found += len(rows)
+                if start is None:
+                    break
+    return found

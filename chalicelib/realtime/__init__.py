@@ -1,0 +1,1 @@
+"""WebSocket fan-out: fronts, sockets, sessions, subscriptions, delivery."""

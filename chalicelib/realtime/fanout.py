@@ -1,0 +1,69 @@
+"""From a front's id to its sockets: in this process, through its management listener, or API Gateway's."""
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import cache
+
+from chalicelib import clock, settings
+from chalicelib.realtime import fronts, ports
+from chalicelib.realtime.connections import Connections, Endpoint
+from chalicelib.realtime.fronts import Front
+from chalicelib.realtime.ports import Outcome, Post
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def connections() -> Connections:
+    """The process's client for `@connections`."""
+    ours = settings.get()
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return Connections(rate=ours.send_rate, secret=ours.gateway_secret, region=region)
+
+
+settings.also_reset(connections.cache_clear)
+
+
+def endpoint(front: Front) -> Endpoint:
+    """How to reach a front."""
+    kind = "apigateway" if front.kind == "apigateway" else "gateway"
+    return Endpoint(url=front.endpoint, kind=kind, bulk=front.bulk, dedup=front.dedup)
+
+
+def is_local(front_id: str) -> bool:
+    """Whether the sockets of a front are held by this process."""
+    here = ports.current()
+    return here.delivery is not None and front_id == here.front_id
+
+
+def known(front_id: str) -> Front | None:
+    """A living front by its id; one that is unknown is looked up once more."""
+    return fronts.alive().get(front_id) or fronts.alive(fresh=True).get(front_id)
+
+
+def send(front_id: str, posts: Sequence[Post]) -> list[Outcome]:
+    """Send texts to sockets of one front; a front that is not alive has none."""
+    if not posts:
+        return []
+    here = ports.current()
+    if here.delivery is not None and front_id == here.front_id:
+        return here.delivery.post(posts)
+    front = known(front_id)
+    if front is None:
+        return [Outcome.GONE] * len(posts)
+    outcomes = connections().post_many(endpoint(front), posts)
+    if Outcome.RETRY in outcomes and front.alive_until <= clock.now() and known(front_id) is None:
+        return [Outcome.GONE if outcome is Outcome.RETRY else outcome for outcome in outcomes]
+    return outcomes
+
+
+def close(front_id: str, socket_id: str, code: int) -> None:
+    """Close a socket, wherever it is held."""
+    here = ports.current()
+    if here.delivery is not None and front_id == here.front_id:
+        here.delivery.close(socket_id, code)
+        return
+    front = known(front_id)
+    if front is not None:
+        connections().close(endpoint(front), socket_id, code)

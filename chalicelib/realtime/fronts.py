@@ -1,0 +1,126 @@
+"""The registry of fronts: who holds sockets, where it is told to send, and until when its word counts."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+
+from chalicelib import clock, settings
+from chalicelib.store import keys, writes
+from chalicelib.store.table import Item
+
+API_GATEWAY: Final = "aws"
+PREFIX: Final = "gateway-"
+CACHE_S: Final = 5.0
+FOREVER: Final = float("inf")
+KEPT_S: Final = 3600
+
+
+class FrontRow(Item):
+    """A gateway's lease; `alive_until` in seconds since the epoch."""
+
+    endpoint = UnicodeAttribute()
+    bulk = BooleanAttribute(default=False)
+    dedup = BooleanAttribute(default=False)
+    heartbeat = UnicodeAttribute(default="0,0")
+    alive_until = NumberAttribute()
+
+
+@dataclass(frozen=True)
+class Front:
+    """A place where sockets end."""
+
+    id: str
+    endpoint: str
+    kind: str
+    bulk: bool
+    dedup: bool
+    heartbeat: str
+    alive_until: float
+
+
+def of(api_id: str) -> str:
+    """The id of the front that sent an event, by the event's `apiId`, which clients cannot set."""
+    return api_id[len(PREFIX) :] if api_id.startswith(PREFIX) else API_GATEWAY
+
+
+def register(front: Front) -> bool:
+    """Begin a gateway's lease; `False` when its id is taken."""
+    row = FrontRow(
+        *keys.front(front.id),
+        endpoint=front.endpoint,
+        bulk=front.bulk,
+        dedup=front.dedup,
+        heartbeat=front.heartbeat,
+        alive_until=front.alive_until,
+        expires_at=int(front.alive_until) + KEPT_S,
+    )
+    try:
+        writes.put(row, FrontRow.pk.does_not_exist())
+    except writes.Refused:
+        return False
+    _cache.forget()
+    return True
+
+
+def renew(front_id: str) -> bool:
+    """Prolong a lease that is not over; `False` when it is, and then the front is gone for everybody."""
+    now = clock.now()
+    until = now + settings.get().front_lease_s
+    try:
+        writes.update(
+            *keys.front(front_id),
+            actions=[FrontRow.alive_until.set(until), FrontRow.expires_at.set(int(until) + KEPT_S)],
+            condition=FrontRow.alive_until > now,
+        )
+    except writes.Refused:
+        return False
+    return True
+
+
+def withdraw(front_id: str) -> None:
+    """End a lease."""
+    writes.delete(*keys.front(front_id))
+    _cache.forget()
+
+
+class _Cache:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        self.at = -FOREVER
+        self.fronts: dict[str, Front] = {}
+
+
+_cache = _Cache()
+settings.also_reset(_cache.forget)
+
+
+def alive(fresh: bool = False) -> Mapping[str, Front]:
+    """The fronts whose lease runs, API Gateway among them where there is one.
+
+    Read anew every five seconds, or now if `fresh`.
+    """
+    now = clock.now()
+    with _cache.lock:
+        if fresh or clock.monotonic() - _cache.at > CACHE_S:
+            _cache.fronts = _read()
+            _cache.at = clock.monotonic()
+        return {name: front for name, front in _cache.fronts.items() if front.alive_until > now}
+
+
+def _read() -> dict[str, Front]:
+    fronts = {
+        row.sk: Front(
+            row.sk, row.endpoint, "gateway", row.bulk, row.dedup, row.heartbeat, float(row.alive_until)
+        )
+        for row in writes.query_all(FrontRow, keys.FRONTS, consistent=True)
+    }
+    endpoint = settings.get().api_endpoint
+    if endpoint:
+        fronts[API_GATEWAY] = Front(API_GATEWAY, endpoint, "apigateway", False, False, "", FOREVER)
+    return fronts

@@ -1,0 +1,206 @@
+"""The two adapters of the `Sessions` port: rows, and the memory of the process that holds the sockets."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pynamodb.attributes import MapAttribute, UnicodeAttribute
+from pynamodb.expressions.operand import Path
+
+from chalicelib.realtime.ports import CLOSED, Session
+from chalicelib.store import keys, writes
+from chalicelib.store.table import Item
+
+
+class SessionRow(Item):
+    """A socket's session, where the socket is held by a front that remembers nothing."""
+
+    front = UnicodeAttribute(attr_name="f")
+    version = UnicodeAttribute(attr_name="v")
+    who = UnicodeAttribute(attr_name="w")
+    nonce = UnicodeAttribute(attr_name="n")
+    subscriptions: MapAttribute[str, Any] = MapAttribute(attr_name="s", default=dict)
+
+
+def _spelled(subscription_id: str) -> str:
+    """A map's key may not be empty; a subscription's id may."""
+    return "i" + subscription_id
+
+
+def _session(row: SessionRow | None) -> Session | None:
+    if row is None:
+        return None
+    return Session(
+        front=row.front,
+        version=row.version,
+        who=row.who,
+        nonce=row.nonce,
+        expires_at=int(row.expires_at or 0),
+        subscriptions={name[1:]: text for name, text in row.subscriptions.as_dict().items()},
+    )
+
+
+class RowSessions:
+    """Sessions as rows: every call may run in another process than the one before."""
+
+    def create(self, socket_id: str, session: Session) -> Session | None:
+        """Keep a new session; `None`, or the one that the socket has already."""
+        row = SessionRow(
+            *keys.socket(socket_id),
+            front=session.front,
+            version=session.version,
+            who=session.who,
+            nonce=session.nonce,
+            expires_at=session.expires_at,
+        )
+        try:
+            writes.put(row, SessionRow.pk.does_not_exist())
+        except writes.Refused as refused:
+            return _session(refused.row(SessionRow))
+        return None
+
+    def read(self, socket_id: str) -> Session | None:
+        """The session as it stands."""
+        return _session(writes.get(SessionRow, *keys.socket(socket_id), consistent=True))
+
+    def subscribe(self, socket_id: str, subscription_id: str, subscription: str) -> Session | None:
+        """Add a subscription unless that id is taken; the session after it, `None` without one."""
+        path = Path(["s", _spelled(subscription_id)])
+        try:
+            raw = writes.update(
+                *keys.socket(socket_id),
+                actions=[path.set(path | subscription)],
+                condition=SessionRow.pk.exists(),
+                returns="ALL_NEW",
+            )
+        except writes.Refused:
+            return None
+        return _session(writes.read(SessionRow, raw))
+
+    def change(self, socket_id: str, subscription_id: str, subscription: str) -> None:
+        """Replace what is kept of a subscription; nothing happens when it is gone."""
+        path = Path(["s", _spelled(subscription_id)])
+        try:
+            writes.update(*keys.socket(socket_id), actions=[path.set(subscription)], condition=path.exists())
+        except writes.Refused:
+            return
+
+    def unsubscribe(self, socket_id: str, subscription_id: str) -> Session | None:
+        """Remove a subscription; the session before that, `None` without one."""
+        path = Path(["s", _spelled(subscription_id)])
+        try:
+            raw = writes.update(
+                *keys.socket(socket_id),
+                actions=[path.remove()],
+                condition=SessionRow.pk.exists(),
+                returns="ALL_OLD",
+            )
+        except writes.Refused:
+            return None
+        return _session(writes.read(SessionRow, raw))
+
+    def delete(self, socket_id: str, gone: bool) -> Session | None:
+        """End a session; what it was, `None` without one.
+
+        Most sockets that go had sent DISCONNECT, which left nothing: a read finds that out for
+        a fraction of what removing nothing costs.
+        """
+        if gone and writes.get(SessionRow, *keys.socket(socket_id), consistent=True) is None:
+            return None
+        raw = writes.delete(*keys.socket(socket_id), returns="ALL_OLD")
+        return _session(writes.read(SessionRow, raw))
+
+
+class MemorySessions:
+    """Sessions of a gateway that runs the handlers in its own process, with an index of who listens.
+
+    `topic_of` reads the topic out of the facade's text of a subscription.  One socket's calls
+    come one at a time; those of different sockets from different threads, hence only operations
+    that are atomic in CPython.
+    """
+
+    def __init__(self, topic_of: Callable[[str], str]) -> None:
+        self._topic_of = topic_of
+        self._sessions: dict[str, Session] = {}
+        self._topics: dict[str, dict[str, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def create(self, socket_id: str, session: Session) -> Session | None:
+        """Keep a new session; `None`, or the one that the socket has already."""
+        standing = self._sessions.setdefault(socket_id, session)
+        return None if standing is session else standing
+
+    def read(self, socket_id: str) -> Session | None:
+        """The session as it stands."""
+        return self._open(socket_id)
+
+    def _open(self, socket_id: str) -> Session | None:
+        session = self._sessions.get(socket_id)
+        return None if session is None or session.version == CLOSED else session
+
+    def subscribe(self, socket_id: str, subscription_id: str, subscription: str) -> Session | None:
+        """Add a subscription unless that id is taken; the session after it, `None` without one."""
+        session = self._open(socket_id)
+        if session is None:
+            return None
+        if session.subscriptions.setdefault(subscription_id, subscription) is subscription:
+            self._topics.setdefault(self._topic_of(subscription), {})[socket_id] = None
+        return session
+
+    def change(self, socket_id: str, subscription_id: str, subscription: str) -> None:
+        """Replace what is kept of a subscription; nothing happens when it is gone."""
+        session = self._sessions.get(socket_id)
+        if session is not None and subscription_id in session.subscriptions:
+            session.subscriptions[subscription_id] = subscription
+
+    def unsubscribe(self, socket_id: str, subscription_id: str) -> Session | None:
+        """Remove a subscription; the session before that, `None` without one."""
+        session = self._open(socket_id)
+        if session is None:
+            return None
+        before = Session(
+            session.front,
+            session.version,
+            session.who,
+            session.nonce,
+            session.expires_at,
+            dict(session.subscriptions),
+        )
+        removed = session.subscriptions.pop(subscription_id, None)
+        if removed is not None:
+            topic = self._topic_of(removed)
+            if not any(self._topic_of(text) == topic for text in session.subscriptions.values()):
+                self._forget(topic, socket_id)
+        return before
+
+    def delete(self, socket_id: str, gone: bool) -> Session | None:
+        """End a session; what it was, `None` without one.  Its socket stays known as closed till it goes."""
+        session = self._open(socket_id)
+        if gone:
+            self._sessions.pop(socket_id, None)
+        elif session is not None:
+            self._sessions[socket_id] = Session(session.front, CLOSED, "", session.nonce, 0)
+        if session is not None:
+            for text in session.subscriptions.values():
+                self._forget(self._topic_of(text), socket_id)
+        return session
+
+    def listening(self, topic: str) -> list[tuple[str, list[str]]]:
+        """The sockets that listen to a topic, each with its subscriptions to it."""
+        found = []
+        for socket_id in list(self._topics.get(topic, ())):
+            session = self._sessions.get(socket_id)
+            if session is not None:
+                texts = [
+                    text for text in list(session.subscriptions.values()) if self._topic_of(text) == topic
+                ]
+                found.append((socket_id, texts))
+        return found
+
+    def _forget(self, topic: str, socket_id: str) -> None:
+        sockets = self._topics.get(topic)
+        if sockets is not None:
+            sockets.pop(socket_id, None)
+            if not sockets:
+                self._topics.pop(topic, None)

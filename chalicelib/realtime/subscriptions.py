@@ -1,0 +1,130 @@
+"""Who listens to which topic: one row for each socket and topic, found by the topic's partition.
+
+The row is small on purpose (at most 96 bytes): every count and every fan-out reads all of them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+
+from chalicelib import clock
+from chalicelib.realtime import parallel
+from chalicelib.store import writes
+from chalicelib.store.table import Item
+
+
+class SubscriptionRow(Item):
+    """A socket's interest in a topic."""
+
+    front = UnicodeAttribute(attr_name="f")
+    data = UnicodeAttribute(attr_name="i")
+    """What the facade needs to address the socket."""
+    claim = NumberAttribute(attr_name="c", null=True)
+    """Which run of a release took it on."""
+    shown = NumberAttribute(attr_name="n", null=True)
+    """The number that this listener was sent last, where a topic tells numbers."""
+
+
+def subscribe(row: SubscriptionRow) -> None:
+    """Keep a subscription; the same again changes nothing."""
+    writes.put(row)
+
+
+def drop(rows: Sequence[tuple[str, str]]) -> None:
+    """Forget subscriptions by their keys."""
+    if len(rows) == 1:
+        writes.delete(*rows[0])
+    elif rows:
+        writes.batch(deletes=rows)
+
+
+def count(partitions: Sequence[str], fronts: Iterable[str]) -> int:
+    """The living, unclaimed rows of a topic on these fronts; one COUNT query for each shard, side by side."""
+    alive = sorted(fronts)
+    if not alive:
+        return 0
+    matching = (SubscriptionRow.expires_at > int(clock.now())) & SubscriptionRow.front.is_in(*alive)
+    matching &= SubscriptionRow.claim.does_not_exist()
+    return sum(parallel.each(lambda partition: writes.count(partition, matching), partitions))
+
+
+def page(
+    partition: str, limit: int, start: Mapping[str, Any] | None
+) -> tuple[list[SubscriptionRow], Mapping[str, Any] | None]:
+    """Some rows of one shard, expired ones left out, and where the next ones start."""
+    rows, following = writes.query(SubscriptionRow, partition, consistent=True, limit=limit, start=start)
+    now = clock.now()
+    return [row for row in rows if (row.expires_at or 0) > now], following
+
+
+def find(partition: str, prefix: str) -> list[SubscriptionRow]:
+    """The living rows of one shard whose key begins with `prefix`."""
+    rows, _ = writes.query(SubscriptionRow, partition, consistent=True, prefix=prefix, limit=8)
+    now = clock.now()
+    return [row for row in rows if (row.expires_at or 0) > now]
+
+
+def new_run() -> int:
+    """A number that no other run has: the time in milliseconds; it tells a repeated claim from another's."""
+    return int(clock.now() * 1000)
+
+
+def extend(row: SubscriptionRow) -> SubscriptionRow | None:
+    """Change what a standing row says of its socket; the row after it, with its claim if it has one."""
+    raw = writes.update(
+        row.pk,
+        row.sk,
+        actions=[
+            SubscriptionRow.front.set(row.front),
+            SubscriptionRow.data.set(row.data),
+            SubscriptionRow.expires_at.set(row.expires_at),
+        ],
+        returns="ALL_NEW",
+    )
+    return writes.read(SubscriptionRow, raw)
+
+
+def claim(row_key: tuple[str, str], run: int, instead_of: Sequence[int] = ()) -> SubscriptionRow | None:
+    """Take a row on for `run`, by one conditional write; the row, or `None` when it is gone or another's.
+
+    `instead_of` are earlier runs of the same work that died; what they had claimed is taken over.
+    """
+    free = SubscriptionRow.claim.does_not_exist()
+    if instead_of:
+        free |= SubscriptionRow.claim.is_in(*instead_of)
+    try:
+        raw = writes.update(
+            *row_key,
+            actions=[SubscriptionRow.claim.set(run)],
+            condition=SubscriptionRow.pk.exists() & free,
+            returns="ALL_NEW",
+        )
+    except writes.Refused as refused:
+        row = refused.row(SubscriptionRow)
+        return row if row is not None and row.claim == run else None
+    return writes.read(SubscriptionRow, raw)
+
+
+def unclaim(row_key: tuple[str, str], run: int) -> None:
+    """Give a row back that `run` could not serve."""
+    try:
+        writes.update(
+            *row_key, actions=[SubscriptionRow.claim.remove()], condition=SubscriptionRow.claim == run
+        )
+    except writes.Refused:
+        return
+
+
+def show(row_key: tuple[str, str], number: int, before: int | None) -> bool:
+    """Note the number a listener is about to be sent; `False` when another worker was first or it left."""
+    condition = SubscriptionRow.shown.does_not_exist() if before is None else SubscriptionRow.shown == before
+    try:
+        writes.update(
+            *row_key,
+            actions=[SubscriptionRow.shown.set(number)],
+            condition=SubscriptionRow.pk.exists() & condition,
+        )
+    except writes.Refused:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""DynamoDB: one table, single-item conditional writes."""

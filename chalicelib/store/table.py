@@ -1,0 +1,104 @@
+"""The table: the row that every row extends, and the one connection to it."""
+
+import threading
+from functools import cache
+from typing import Any
+
+from botocore.awsrequest import AWSPreparedRequest
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.connection import Connection
+from pynamodb.models import Model
+
+from chalicelib import clock, settings
+from chalicelib.errors import Unavailable
+
+CONNECT_TIMEOUT_S = 1
+READ_TIMEOUT_S = 2
+ATTEMPTS = 3
+POOL = 64
+
+DUE_INDEX = "due"
+
+
+class Item(Model):
+    """A row of the one table; `expires_at` (seconds since the epoch) is what TTL deletes by, late."""
+
+    class Meta:
+        """PynamoDB reads the name when the class is made; the real one comes from the settings."""
+
+        table_name = "foyer"
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    expires_at = NumberAttribute(null=True)
+
+
+class Owing(Item):
+    """A row that may owe something: `due` names what (kind#bucket), `due_at` when it is looked at again."""
+
+    due = UnicodeAttribute(null=True)
+    due_at = NumberAttribute(null=True)
+
+
+class _Budget(threading.local):
+    """The moment (monotonic) until which this thread's request may wait for storage."""
+
+    until: float | None = None
+
+
+_budget = _Budget()
+
+
+class budget:  # noqa: N801 - reads as a statement: `with budget():`
+    """Give the request that runs in this thread its share of waiting for storage, in seconds."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = settings.get().storage_budget_s if seconds is None else seconds
+
+    def __enter__(self) -> None:
+        self.outer = _budget.until
+        _budget.until = clock.monotonic() + self.seconds
+
+    def __exit__(self, *_: object) -> None:
+        _budget.until = self.outer
+
+
+def _within_budget(request: AWSPreparedRequest, **_: Any) -> None:
+    """Begin no attempt whose read timeout would overrun the budget.  Raises `Unavailable`."""
+    if _budget.until is not None and clock.monotonic() + READ_TIMEOUT_S > _budget.until + 0.001:
+        raise Unavailable("storage does not answer")
+
+
+_lock = threading.Lock()
+
+
+@cache
+def _connection() -> Connection:
+    connection = Connection(
+        connect_timeout_seconds=CONNECT_TIMEOUT_S,
+        read_timeout_seconds=READ_TIMEOUT_S,
+        max_retry_attempts=ATTEMPTS - 1,
+        max_pool_connections=POOL,
+    )
+    connection.client.meta.events.register("before-send.dynamodb", _within_budget)
+    return connection
+
+
+def client() -> Any:
+    """The process's DynamoDB client (PynamoDB's low-level one), made once."""
+    with _lock:
+        return _connection().client
+
+
+def name() -> str:
+    """The table's name."""
+    return settings.get().table
+
+
+def reset() -> None:
+    """Forget the client, for tests that change the endpoint."""
+    with _lock:
+        _connection.cache_clear()
+
+
+settings.also_reset(reset)

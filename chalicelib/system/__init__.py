@@ -1,0 +1,1 @@
+"""Foyer's own routes: is it alive, is it ready, what does it offer."""

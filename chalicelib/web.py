@@ -1,0 +1,98 @@
+"""Between Chalice and our own requests and replies: reading, answering, and spelling errors."""
+
+import functools
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, ParamSpec, TypeAlias
+
+from chalice.app import Request as ChaliceRequest
+from chalice.app import Response
+
+from chalicelib import ids, journal
+from chalicelib.errors import AppError
+from chalicelib.store import table
+from chalicelib.wire.reply import Reply
+from chalicelib.wire.request import Request
+
+Held: TypeAlias = ChaliceRequest
+"""A request as Chalice holds it."""
+
+P = ParamSpec("P")
+Spelling = Callable[[AppError], Reply]
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+UNKNOWN_ROUTE: Final = json.dumps(
+    {"code": 404, "errno": 999, "error": {"code": 1001, "message": "Resource not found"}},
+    separators=(",", ":"),
+)
+
+
+def read(request: Held) -> Request:
+    """The request that Chalice holds, its body untouched."""
+    event = request.to_original_event()
+    body = request.raw_body
+    return Request(
+        method=request.method,
+        path=request.context.get("path") or request.path,
+        path_parameters=request.uri_params or {},
+        query=event.get("multiValueQueryStringParameters") or {},
+        headers=dict(event.get("headers") or {}),
+        body=body if isinstance(body, bytes) else body.encode(),
+        source_ip=(request.context.get("identity") or {}).get("sourceIp") or "",
+        request_id=_request_id(event),
+        stage=request.context.get("stage") or "",
+    )
+
+
+def _request_id(event: Mapping[str, Any]) -> str:
+    for name, value in (event.get("headers") or {}).items():
+        if name.lower() == "x-request-id" and REQUEST_ID.fullmatch(value):
+            return str(value)
+    return (event.get("requestContext") or {}).get("requestId") or ids.new(16)
+
+
+def speaks(
+    current: Callable[[], Held], spell: Spelling
+) -> Callable[[Callable[P, Reply]], Callable[P, Response]]:
+    """Have a view answer with a `Reply`, and every error in its facade's own words.
+
+    An error that nobody foresaw is a 500 in those words too, and its place goes to the log.
+    """
+
+    def decorate(view: Callable[P, Reply]) -> Callable[P, Response]:
+        @functools.wraps(view)
+        def answer(*args: P.args, **kwargs: P.kwargs) -> Response:
+            began = time.perf_counter()
+            request = current()
+            event = request.to_original_event()
+            try:
+                with table.budget():
+                    reply = view(*args, **kwargs)
+            except AppError as error:
+                reply = spell(error)
+            except Exception as error:
+                journal.failure(error)
+                reply = spell(Unforeseen())
+            request_id = _request_id(event)
+            journal.request(
+                method=request.method,
+                route=request.path,
+                status=reply.status,
+                request_id=request_id,
+                ms=(time.perf_counter() - began) * 1000,
+            )
+            headers = {**reply.headers, "x-request-id": request_id}
+            return Response(body=reply.body, headers=headers, status_code=reply.status)
+
+        return answer
+
+    return decorate
+
+
+class Unforeseen(AppError):
+    """Something failed that no rule foresaw."""
+
+    def __init__(self) -> None:
+        super().__init__("internal error")
