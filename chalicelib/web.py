@@ -84,7 +84,9 @@ def speaks(
                 ms=(time.perf_counter() - began) * 1000,
             )
             headers = {**reply.headers, "x-request-id": request_id}
-            return Response(body=reply.body, headers=headers, status_code=reply.status)
+            # Lambda's answer is JSON, so a body is text.
+            body = reply.body.decode() if isinstance(reply.body, bytes) else reply.body
+            return Response(body=body, headers=headers, status_code=reply.status)
 
         return answer
 

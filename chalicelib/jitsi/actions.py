@@ -270,20 +270,21 @@ def _release_latecomer(
     socket: Socket, row: SubscriptionRow, name: str, live: Live, who: Principal, only: list[Address] | None
 ) -> None:
     """Release a visitor who came to a live conference, or later to damp a loop (contract 7.4)."""
-    ours = settings.get()
-    steps = ours.damping_steps
+    steps = settings.get().damping_steps
     source = who.token or f"source {socket.source}"
     earlier = store.recent_releases(name, source, len(steps) + conferences.FREE_RELEASES)
     delay = conferences.damping(earlier, steps)
-    at = clock.now() + delay if delay else None
-    note = store.note_release(row, name, live.epoch, who.token, source, at)
+    run = -subscriptions.new_run() if delay else subscriptions.new_run()
+    held_until = clock.now() + delay if delay else None
+    note = store.note_release(row, name, live.epoch, who.token, source, held_until, run)
+    if in_rows() and not live.swept:
+        store.owe_latecomers(name, LATECOMERS_AFTER_S)
     if delay:
+        if in_rows():
+            subscriptions.claim((row.pk, row.sk), run)
         kicks.kick(store.DAMPED, note, delay)
-        return
-    if in_rows() and not live.owes:
-        store.owe_latecomers(name, clock.now(), LATECOMERS_AFTER_S)
-    bound = spread().left(live, clock.now())
-    release_one(row, name, live.epoch, bound, subscriptions.new_run(), (), only)
+    else:
+        release_one(row, name, live.epoch, spread().left(live, clock.now()), run, only)
 
 
 def message_id(name: str, epoch: int) -> str:
@@ -308,31 +309,33 @@ def release_one(
     epoch: int,
     bound_ms: int,
     run: int,
-    instead_of: tuple[int, ...],
     only: list[Address] | None = None,
-) -> Outcome:
+) -> None:
     """Send one visitor the live message, claimed by one write where its front does not deduplicate.
 
-    `only` are the subscriptions that are still without it, if others of the row have it.
+    `only` are the subscriptions that are still without it, if others of the row have it.  What
+    could not be sent is given back, for the release that is owed to latecomers.
     """
-    usual = messages.usual_destination(VISITOR, name)
+    where = (row.pk, row.sk)
+    if only is not None or _deduplicates(row.front):
+        send_live(row, name, epoch, bound_ms, only)
+        return
+    claimed = subscriptions.claim(where, run)
+    if claimed is not None and send_live(claimed, name, epoch, bound_ms) is Outcome.RETRY:
+        subscriptions.unclaim(where, run)
+
+
+def send_live(
+    row: SubscriptionRow, name: str, epoch: int, bound_ms: int, only: list[Address] | None = None
+) -> Outcome:
+    """Send the live message to a visitor's subscriptions; a socket that is gone is forgotten."""
     socket_id = store.socket_of(row.sk)
-    row_key = (row.pk, row.sk)
-    data = row.data
-    deduplicates = _deduplicates(row.front)
-    if only is None and not deduplicates:
-        claimed = subscriptions.claim(row_key, run, instead_of)
-        if claimed is None:
-            return Outcome.SENT
-        data = claimed.data
-    posts = live_posts(name, epoch, bound_ms, socket_id, only or messages.unpack(data, usual))
-    outcomes = fanout.send(row.front, posts)
+    addresses = only or messages.unpack(row.data, messages.usual_destination(VISITOR, name))
+    outcomes = fanout.send(row.front, live_posts(name, epoch, bound_ms, socket_id, addresses))
     if Outcome.GONE in outcomes:
-        subscriptions.drop([row_key])
+        subscriptions.drop([(row.pk, row.sk)])
         return Outcome.GONE
     if Outcome.RETRY in outcomes:
-        if only is None and not deduplicates:
-            subscriptions.unclaim(row_key, run)
         return Outcome.RETRY
     if fanout.is_local(row.front):
         mark_released(socket_id, name)

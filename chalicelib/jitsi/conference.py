@@ -81,7 +81,8 @@ class Live:
     live_until: float = 0.0
     golive_at: float = 0.0
     window_ms: int | None = None
-    owes: bool = False
+    swept: bool = False
+    """A look at all visitors is owed and has not begun: it will find whoever comes before it."""
 
     def at(self, now: float) -> "Live":
         """The record as it counts at `now`: the end of its time begins the next epoch."""

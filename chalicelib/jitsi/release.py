@@ -1,7 +1,7 @@
 """Releases: the worker's part.  A conference's release, one shard's page of it, and those held back."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from chalicelib import clock
@@ -43,18 +43,24 @@ def release(key: Key) -> None:
     if row.window_ms is None:
         row.window_ms = actions.spread().window(_waiting(name, owed_epochs, others))
     if here.delivery is not None:
-        _release_local(name, last, int(row.window_ms))
+        _release_local(name, owed_epochs, int(row.window_ms))
     if others and owed_epochs:
         if not owed.hold(row, also=[LiveRow.window_ms.set(row.window_ms)]):
             return
         pages = [page for each in owed_epochs for page in store.page_rows(row, each)]
-        parallel.each(store.owe_page, pages)
-        for page in pages:
-            kicks.kick(store.PAGE, Key(page.pk, page.sk))
-    owed.settle(
-        row,
-        also=[LiveRow.window_ms.set(row.window_ms), LiveRow.release_from.remove(), LiveRow.since.remove()],
-    )
+        for page, new in zip(pages, parallel.each(store.owe_page, pages), strict=True):
+            if new:
+                kicks.kick(store.PAGE, Key(page.pk, page.sk))
+    over = [LiveRow.window_ms.set(row.window_ms), LiveRow.release_from.remove(), LiveRow.since.remove()]
+    if not owed.settle(row, also=over, unless=LiveRow.late.exists()):
+        _look_again(row)
+
+
+def _look_again(row: LiveRow) -> None:
+    """Visitors came while the release was under way, which may have passed them: owe it once more."""
+    after = actions.LATECOMERS_AFTER_S
+    late = [LiveRow.since.set(LiveRow.late), LiveRow.late.remove(), LiveRow.owner.remove()]
+    owed.hold(row, lease_s=after, also=late, provided=LiveRow.late.exists())
 
 
 def _waiting(name: str, epochs: range, others: list[str]) -> int:
@@ -67,11 +73,12 @@ def _waiting(name: str, epochs: range, others: list[str]) -> int:
     return local + subscriptions.count(partitions, others)
 
 
-def _release_local(name: str, epoch: int, window_ms: int) -> None:
-    """Send the live message to every visitor of this process who waits in `epoch` or an earlier one."""
+def _release_local(name: str, epochs: range, window_ms: int) -> None:
+    """Send the live message to every visitor of this process who waits in one of `epochs`."""
     here = ports.current()
-    if here.listeners is None or here.delivery is None:
+    if here.listeners is None or here.delivery is None or not epochs:
         return
+    epoch = epochs[-1]
     posts: list[Post] = []
     sockets: list[str] = []
     ident = actions.message_id(name, epoch)
@@ -81,7 +88,7 @@ def _release_local(name: str, epoch: int, window_ms: int) -> None:
     for socket_id, subscribed in here.listeners.listening(messages.topic(VISITOR, name)):
         for text in subscribed:
             found = messages.listening(text)
-            if found.released or found.epoch > epoch:
+            if found.released or found.epoch not in epochs:
                 continue
             address = (found.id, found.destination, found.ack)
             frame = texts.get(address)
@@ -102,7 +109,7 @@ def page(key: Key) -> None:
         return
     if row.closing:
         _close_those_who_stay(row)
-        owed.finish(row)
+        _end(row)
         return
     died = tuple(int(each) for each in (row.runs or [])[:-1])
     bound = _bound(row)
@@ -128,7 +135,16 @@ def page(key: Key) -> None:
     elif claimed and settings.get().close_after_release_s:
         _close_later(row)
     else:
-        owed.finish(row)
+        _end(row)
+
+
+def _end(row: PageRow) -> None:
+    """A shard is done, unless another release began meanwhile: then it is looked at once more."""
+    if owed.finish(row, unless=PageRow.again.exists()):
+        return
+    anew = [PageRow.again.remove(), PageRow.closing.remove(), PageRow.runs.remove(), PageRow.since.set(0)]
+    if owed.hold(row, lease_s=0, also=anew, provided=PageRow.again.exists()):
+        kicks.kick(store.PAGE, Key(row.pk, row.sk))
 
 
 def _bound(row: PageRow) -> int:
@@ -165,10 +181,10 @@ def _serve(
     """Send to some visitors of one front; `True` when some have to be tried again."""
     usual = messages.usual_destination(VISITOR, row.name)
     mine: list[SubscriptionRow]
+    free = [each for each in visitors if each.claim is None or each.claim in died]
     if front.dedup:
-        mine = visitors
+        mine = free
     else:
-        free = [each for each in visitors if each.claim is None or each.claim in died]
         claims = parallel.each(lambda each: subscriptions.claim((each.pk, each.sk), run, died), free)
         mine = [each for each in claims if each is not None]
     posts: list[Post] = []
@@ -208,7 +224,7 @@ def _close_those_who_stay(row: PageRow) -> None:
     """
     for rows in _pages(row):
         alive = fronts.alive()
-        stay = [each for each in rows if each.claim and each.front in alive and not alive[each.front].dedup]
+        stay = [each for each in rows if _is_served(each, alive)]
         for at in range(0, len(stay), CLOSE_CHUNK):
             chunk = stay[at : at + CLOSE_CHUNK]
             sockets = {keys.socket(store.socket_of(each.sk)): each for each in chunk}
@@ -218,22 +234,30 @@ def _close_those_who_stay(row: PageRow) -> None:
                 fanout.close(visitor.front, store.socket_of(visitor.sk), 1000)
 
 
+def _is_served(visitor: SubscriptionRow, alive: Mapping[str, Front]) -> bool:
+    """Whether a visitor was claimed, on a front that does not deduplicate, and is not held back."""
+    front = alive.get(visitor.front)
+    return front is not None and not front.dedup and (visitor.claim or 0) > 0
+
+
 def damped(key: Key) -> None:
     """Send the live message to a visitor who was held back to damp a loop."""
-    run = subscriptions.new_run()
-    row = owed.claim(DampingRow, key, also=[DampingRow.runs.set((DampingRow.runs | []).append([run]))])
+    row = owed.claim(DampingRow, key)
     if row is None:
         return
-    died = tuple(int(each) for each in (row.runs or [])[:-1])
     visitor = store.queue_row(
         row.name, int(row.epoch), row.socket, row.token, row.front, row.data, int(row.expires_at or 0)
     )
-    live = store.read_live(row.name)
-    bound = actions.spread().left(live, clock.now())
-    outcome = actions.release_one(visitor, row.name, int(row.epoch), bound, run, died)
-    if outcome is Outcome.RETRY:
-        owed.postpone(
-            store.DAMPED, row, "the socket could not be reached", also=[DampingRow.runs.set(list(died))]
-        )
+    where = (visitor.pk, visitor.sk)
+    standing = subscriptions.read(where)
+    if standing is None or (standing.claim not in (None, row.run)):
+        owed.settle(row)
+        return
+    if standing.claim is None and actions.in_rows() and subscriptions.claim(where, int(row.run)) is None:
+        owed.settle(row)
+        return
+    bound = actions.spread().left(store.read_live(row.name), clock.now())
+    if actions.send_live(standing, row.name, int(row.epoch), bound) is Outcome.RETRY:
+        owed.postpone(store.DAMPED, row, "the socket could not be reached")
     else:
-        owed.settle(row, also=[DampingRow.runs.remove()])
+        owed.settle(row)

@@ -43,6 +43,8 @@ class LiveRow(OwedRow):
     release_from = NumberAttribute(null=True)
     since = NumberAttribute(null=True)
     """Rows that came before this moment were served by an earlier release of the same epoch."""
+    late = NumberAttribute(null=True)
+    """Since when visitors come who may have been missed by the release that is under way."""
 
 
 class PageRow(OwedRow):
@@ -56,6 +58,8 @@ class PageRow(OwedRow):
     closing = NumberAttribute(null=True)
     """Set once all are sent: sockets that have not left by then are closed."""
     since = NumberAttribute(default=0)
+    again = NumberAttribute(null=True)
+    """Another release began before this one ended: all has to be looked at once more."""
     window_ms = NumberAttribute(default=0)
     golive_at = NumberAttribute(default=0)
 
@@ -77,7 +81,8 @@ class DampingRow(OwedRow):
     token = UnicodeAttribute()
     front = UnicodeAttribute()
     data = UnicodeAttribute()
-    runs: ListAttribute[int] = ListAttribute(null=True)
+    run = NumberAttribute(default=0)
+    """The claim that keeps others from serving the visitor meanwhile; below 0, for it is held back."""
 
 
 class DenialRow(Item):
@@ -137,7 +142,7 @@ def _live(name: str, row: LiveRow | None) -> Live:
             float(row.live_until or 0),
             float(row.golive_at or 0),
             None if row.window_ms is None else int(row.window_ms),
-            row.due is not None,
+            (row.due is not None and row.owner is None) or row.late is not None,
         )
     )
     _known.put(name, live)
@@ -197,6 +202,7 @@ def _record(
         LiveRow.golive_at.set(now),
         LiveRow.window_ms.remove(),
         LiveRow.since.remove(),
+        LiveRow.late.remove(),
         LiveRow.expires_at.set(int(now + ttl_s) + EPOCH_KEPT_S),
         *owed.owing(RELEASE, key, now),
         # An absent record means epoch 1, so 1 is what the first one writes.
@@ -241,21 +247,27 @@ def _clear(name: str, condition: Condition, also: Sequence[Action]) -> None:
     _live(name, writes.read(LiveRow, raw))
 
 
-def owe_latecomers(name: str, now: float, delay_s: float) -> bool:
-    """Have the sweep look after those who come to a live conference from now; `False` if it will anyway."""
+def owe_latecomers(name: str, delay_s: float) -> None:
+    """Have visitors who come to a live conference from now on looked after in a while.
+
+    One write, which only the first of them makes; where a release is under way, which may have
+    passed them already, it is noted that it has to be followed by another.
+    """
+    now = clock.now()
     key = keys.live(keys.conference(name))
-    try:
-        writes.update(
-            *key,
-            actions=[
-                *owed.owing(RELEASE, key, now + delay_s),
-                LiveRow.since.set(now),
-            ],
-            condition=LiveRow.live_until.exists() & LiveRow.due.does_not_exist(),
-        )
-    except writes.Refused:
-        return False
-    return True
+    is_live = LiveRow.live_until.exists()
+    idle = [*owed.owing(RELEASE, key, now + delay_s), LiveRow.since.set(now)]
+    ways = (
+        (idle, is_live & LiveRow.due.does_not_exist()),
+        ([LiveRow.late.set(LiveRow.late | now)], is_live & LiveRow.owner.exists()),
+        (idle, is_live & LiveRow.due.does_not_exist()),
+    )
+    for actions, condition in ways:
+        try:
+            writes.update(*key, actions=actions, condition=condition)
+        except writes.Refused:
+            continue
+        return
 
 
 def shard(socket_id: str) -> int:
@@ -349,9 +361,9 @@ def recent_releases(name: str, who: str, enough: int) -> int:
 
 
 def note_release(
-    row: SubscriptionRow, name: str, epoch: int, token: str, who: str, due_at: float | None
+    row: SubscriptionRow, name: str, epoch: int, token: str, who: str, held_until: float | None, run: int
 ) -> Key:
-    """Note a release of the visitor in `row` to a token or source, done now or owed at `due_at`."""
+    """Note a release of the visitor in `row` to a token or source, done now or owed at `held_until`."""
     now = clock.now()
     socket = socket_of(row.sk)
     key = Key(keys.damping(keys.conference(name), who), f"{keys.damping_time(now)}.{socket}")
@@ -363,12 +375,13 @@ def note_release(
         token=token,
         front=row.front,
         data=row.data,
+        run=run,
         attempts=0,
-        expires_at=int(max(now, due_at or now) + 2 * DAMPING_WINDOW_S),
+        expires_at=int(max(now, held_until or now) + 2 * DAMPING_WINDOW_S),
     )
-    if due_at is not None:
+    if held_until is not None:
         note.due = keys.due(DAMPED, key.pk)
-        note.due_at = due_at
+        note.due_at = held_until
     writes.put(note)
     return key
 
@@ -399,12 +412,19 @@ def page_rows(live: LiveRow, epoch: int) -> list[PageRow]:
 
 
 def owe_page(row: PageRow) -> bool:
-    """Keep what a release owes in a shard, unless it is known there already."""
-    try:
-        writes.put(row, PageRow.pk.does_not_exist())
-    except writes.Refused:
-        return False
-    return True
+    """Keep what a release owes in a shard; `False` when one is under way there, which then begins anew."""
+    while True:
+        try:
+            writes.put(row, PageRow.pk.does_not_exist())
+        except writes.Refused:
+            try:
+                writes.update(
+                    row.pk, row.sk, actions=[PageRow.again.set(clock.now())], condition=PageRow.pk.exists()
+                )
+            except writes.Refused:
+                continue
+            return False
+        return True
 
 
 def moderators(name: str, fronts: Sequence[str]) -> list[SubscriptionRow]:

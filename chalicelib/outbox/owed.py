@@ -104,19 +104,27 @@ def mine(row: OwedRow) -> Condition:
     return OwedRow.owner == row.owner
 
 
-def hold(row: OwedRow, *, lease_s: float = LEASE_S, also: Sequence[Action] = ()) -> bool:
+def hold(
+    row: OwedRow,
+    *,
+    lease_s: float = LEASE_S,
+    also: Sequence[Action] = (),
+    provided: Condition | None = None,
+) -> bool:
     """Prolong the lease and note progress; `False` when another worker has taken over."""
     until = clock.now() + lease_s
+    condition = mine(row) if provided is None else mine(row) & provided
     try:
-        writes.update(row.pk, row.sk, actions=[OwedRow.due_at.set(until), *also], condition=mine(row))
+        writes.update(row.pk, row.sk, actions=[OwedRow.due_at.set(until), *also], condition=condition)
     except writes.Refused:
         return False
     row.due_at = until
     return True
 
 
-def settle(row: OwedRow, also: Sequence[Action] = ()) -> bool:
+def settle(row: OwedRow, also: Sequence[Action] = (), unless: Condition | None = None) -> bool:
     """Nothing is owed any more, and the row stays; `False` when it was changed meanwhile and owes anew."""
+    condition = mine(row) if unless is None else mine(row) & ~unless
     actions = [
         OwedRow.due.remove(),
         OwedRow.due_at.remove(),
@@ -124,16 +132,16 @@ def settle(row: OwedRow, also: Sequence[Action] = ()) -> bool:
         OwedRow.attempts.remove(),
     ]
     try:
-        writes.update(row.pk, row.sk, actions=[*actions, *also], condition=mine(row))
+        writes.update(row.pk, row.sk, actions=[*actions, *also], condition=condition)
     except writes.Refused:
         return False
     return True
 
 
-def finish(row: OwedRow) -> bool:
+def finish(row: OwedRow, unless: Condition | None = None) -> bool:
     """Nothing is owed any more, and the row goes; `False` when another worker has taken over."""
     try:
-        writes.delete(row.pk, row.sk, condition=mine(row))
+        writes.delete(row.pk, row.sk, condition=mine(row) if unless is None else mine(row) & ~unless)
     except writes.Refused:
         return False
     return True

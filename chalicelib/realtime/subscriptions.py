@@ -3,6 +3,7 @@
 The row is small on purpose (at most 96 bytes): every count and every fan-out reads all of them.
 """
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,6 +59,12 @@ def page(
     return [row for row in rows if (row.expires_at or 0) > now], following
 
 
+def read(row_key: tuple[str, str]) -> SubscriptionRow | None:
+    """One row, read strongly, unless it is gone or has expired."""
+    row = writes.get(SubscriptionRow, *row_key, consistent=True)
+    return row if row is not None and (row.expires_at or 0) > clock.now() else None
+
+
 def find(partition: str, prefix: str) -> list[SubscriptionRow]:
     """The living rows of one shard whose key begins with `prefix`."""
     rows, _ = writes.query(SubscriptionRow, partition, consistent=True, prefix=prefix, limit=8)
@@ -66,8 +73,8 @@ def find(partition: str, prefix: str) -> list[SubscriptionRow]:
 
 
 def new_run() -> int:
-    """A number that no other run has: the time in milliseconds; it tells a repeated claim from another's."""
-    return int(clock.now() * 1000)
+    """A number that no other run has: the time and chance; it tells a repeated claim from another's."""
+    return int(clock.now() * 1000) * 1000 + secrets.randbelow(1000)
 
 
 def extend(row: SubscriptionRow) -> SubscriptionRow | None:

@@ -1,0 +1,33 @@
+"""Releases on the gateway with an emulator behind it."""
+
+import json
+
+import pytest
+
+from tests.support.clients import ROOM, STATE, StompClient, golive, visitor
+
+
+@pytest.mark.parametrize("mode", ["edge", "aws"])
+def test_a_waiting_visitor_gets_one_live_message(gateway, credentials, mode):
+    running = gateway(GATEWAY_MODE=mode)
+    path = "/waiting-queue/visitor/websocket" if mode == "edge" else "/"
+    with visitor(running.ws, credentials.visitor_token(), path=path) as client:
+        status, _, body = golive(running.http, credentials.server_token())
+        assert (status, json.loads(body)) == (200, {"conference": ROOM, "status": "live"})
+        command, headers, body = client.frame()
+        assert command == "MESSAGE"
+        assert headers["subscription"] == "sub-0"
+        assert json.loads(body) == {"conference": ROOM, "status": "live", "randomDelayMs": 1000}
+        client.send("DISCONNECT\nreceipt:close-1\n\n\0")
+        assert client.frame()[:2] == ("RECEIPT", {"receipt-id": "close-1"})
+
+
+def test_a_moderator_sees_the_count(gateway, credentials):
+    running = gateway(JITSI_STATE_INTERVAL_S="1")
+    with StompClient(running.ws) as moderator:
+        assert moderator.connect(credentials.moderator_token())[0] == "CONNECTED"
+        moderator.subscribe(STATE + ROOM)
+        assert json.loads(moderator.frame()[2]) == {"conference": ROOM, "visitorsWaiting": 0}
+        with visitor(running.ws, credentials.visitor_token()):
+            assert json.loads(moderator.frame()[2]) == {"conference": ROOM, "visitorsWaiting": 1}
+        assert json.loads(moderator.frame()[2]) == {"conference": ROOM, "visitorsWaiting": 0}

@@ -1,0 +1,54 @@
+"""The registry of fronts: leases."""
+
+import pytest
+
+from chalicelib import clock, settings
+from chalicelib.realtime import fronts
+from chalicelib.realtime.fronts import Front
+
+
+def front(identity="abc123", until=30.0):
+    return Front(identity, "http://127.0.0.1:1", "gateway", True, True, "15000,15000", clock.now() + until)
+
+
+def test_a_registered_front_is_alive_until_its_lease_is_over(table, monkeypatch):
+    assert fronts.register(front())
+    assert set(fronts.alive()) == {"abc123"}
+    later = clock.now() + 31
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert fronts.alive() == {}
+    assert fronts.alive(fresh=True) == {}
+
+
+def test_a_front_id_is_taken_once(table):
+    assert fronts.register(front())
+    assert not fronts.register(front(until=60))
+
+
+def test_a_lease_that_runs_is_prolonged_and_one_that_is_over_is_lost(table, monkeypatch):
+    fronts.register(front())
+    assert fronts.renew("abc123")
+    later = clock.now() + 3600
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert not fronts.renew("abc123")
+    assert not fronts.renew("never")
+
+
+def test_a_withdrawn_front_is_gone(table):
+    fronts.register(front())
+    fronts.withdraw("abc123")
+    assert fronts.alive() == {}
+
+
+def test_api_gateway_is_a_front_where_there_is_one(table, monkeypatch):
+    monkeypatch.setenv("FOYER_API_ENDPOINT", "https://abc.execute-api.eu-west-1.amazonaws.com/dev")
+    settings.reset()
+    assert set(fronts.alive()) == {"aws"}
+    assert fronts.alive()["aws"].kind == "apigateway"
+
+
+@pytest.mark.parametrize(
+    ("api_id", "identity"), [("gateway-abc123", "abc123"), ("a1b2c3d4e5", "aws"), ("", "aws")]
+)
+def test_an_events_api_id_names_its_front(api_id, identity):
+    assert fronts.of(api_id) == identity

@@ -1,0 +1,92 @@
+"""Both adapters of the `Sessions` port obey the same rules."""
+
+import json
+
+import pytest
+
+from chalicelib.realtime.ports import Session
+from chalicelib.realtime.sessions import MemorySessions, RowSessions
+
+
+def topic_of(text):
+    return json.loads(text)[0]
+
+
+@pytest.fixture(params=["rows", "memory"])
+def sessions(request, table):
+    return RowSessions() if request.param == "rows" else MemorySessions(topic_of)
+
+
+def session(nonce="n", **more):
+    return Session("aws", "1.2", "{}", nonce, 2_000_000_000, **more)
+
+
+def test_a_socket_has_one_session(sessions):
+    assert sessions.create("s", session("first")) is None
+    standing = sessions.create("s", session("second"))
+    assert standing is not None
+    assert standing.nonce == "first"
+
+
+def test_a_subscriptions_id_is_taken_once(sessions):
+    sessions.create("s", session())
+    first = sessions.subscribe("s", "1", '["t",1]')
+    assert first.subscriptions == {"1": '["t",1]'}
+    again = sessions.subscribe("s", "1", '["t",2]')
+    assert again.subscriptions == {"1": '["t",1]'}
+
+
+@pytest.mark.parametrize("identity", ["", "a.b", "#", ":x", "é", "x" * 200])
+def test_a_subscriptions_id_may_be_any_text(sessions, identity):
+    sessions.create("s", session())
+    assert sessions.subscribe("s", identity, '["t"]').subscriptions == {identity: '["t"]'}
+    assert sessions.unsubscribe("s", identity).subscriptions == {identity: '["t"]'}
+    assert sessions.read("s").subscriptions == {}
+
+
+def test_without_a_session_nothing_is_kept(sessions):
+    assert sessions.read("s") is None
+    assert sessions.subscribe("s", "1", '["t"]') is None
+    assert sessions.unsubscribe("s", "1") is None
+    assert sessions.delete("s", gone=False) is None
+    assert sessions.delete("s", gone=True) is None
+    sessions.change("s", "1", '["t"]')
+    assert sessions.read("s") is None
+
+
+def test_a_subscription_that_is_gone_is_not_changed(sessions):
+    sessions.create("s", session())
+    sessions.change("s", "1", '["t"]')
+    assert sessions.read("s").subscriptions == {}
+    sessions.subscribe("s", "1", '["t",1]')
+    sessions.change("s", "1", '["t",2]')
+    assert sessions.read("s").subscriptions == {"1": '["t",2]'}
+
+
+def test_the_end_of_a_session_says_what_it_was_once(sessions):
+    sessions.create("s", session())
+    sessions.subscribe("s", "1", '["t"]')
+    assert sessions.delete("s", gone=False).subscriptions == {"1": '["t"]'}
+    assert sessions.delete("s", gone=False) is None
+    assert sessions.delete("s", gone=True) is None
+    assert sessions.create("s", session("later")) is None
+
+
+def test_memory_knows_who_listens_until_they_leave():
+    sessions = MemorySessions(topic_of)
+    for socket in "ab":
+        sessions.create(socket, session())
+    sessions.subscribe("a", "1", '["t",1]')
+    sessions.subscribe("a", "2", '["t",2]')
+    sessions.subscribe("b", "1", '["u",1]')
+    assert sessions.listening("t") == [("a", ['["t",1]', '["t",2]'])]
+    sessions.unsubscribe("a", "1")
+    assert sessions.listening("t") == [("a", ['["t",2]'])]
+    sessions.unsubscribe("a", "2")
+    sessions.delete("b", gone=False)
+    assert sessions.listening("t") == sessions.listening("u") == []
+    assert sessions.create("b", session()).version == "closed"
+    sessions.delete("b", gone=True)
+    sessions.delete("a", gone=True)
+    assert len(sessions) == 0
+    assert sessions._topics == {}
