@@ -170,6 +170,8 @@ class _Conversation:
 
     def subscribe(self, frame: Frame) -> None:
         """SUBSCRIBE."""
+        if not self.asked and any(":" in (frame.get(name) or "") for name in ("id", "destination")):
+            self._look_up()
         version = self.version if self.asked else Version.V1_2
         identity, to, ack = messages.read_subscribe(frame, version)
         override = None

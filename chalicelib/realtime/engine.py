@@ -30,7 +30,7 @@ READ_SIZE: Final = 64 * 1024
 BURST: Final = 0.02
 """The part of a second's calls that may go at once."""
 PACE: Final = 0.95
-"""The part of the rate that is used: it still holds with a burst on top and calls that the network bunches."""
+"""The part of the rate that is used: it holds with a burst on top, and with calls that arrive bunched."""
 
 STALLED_S: Final = 0.2
 """A line that waits longer for its answer is replaced meanwhile by an additional one."""
@@ -222,7 +222,7 @@ class Pacer:
 
     >>> pacer = Pacer(1000)
     >>> sum(pacer.take(10 + ms / 1000) for ms in range(1000) for _ in range(50))
-    970
+    969
     """
 
     def __init__(self, rate: float) -> None:

@@ -4,13 +4,22 @@ import json
 
 import pytest
 
-from tests.support.clients import ROOM, STATE, StompClient, golive, visitor
+from tests.support.clients import ROOM, STATE, VISITOR, StompClient, golive, visitor
+
+
+@pytest.fixture
+def shared(gateway):
+    """A gateway of a mode, and the path at which it takes WebSockets."""
+
+    def start(mode):
+        return gateway(GATEWAY_MODE=mode), "/waiting-queue/visitor/websocket" if mode == "edge" else "/"
+
+    return start
 
 
 @pytest.mark.parametrize("mode", ["edge", "aws"])
-def test_a_waiting_visitor_gets_one_live_message(gateway, credentials, mode):
-    running = gateway(GATEWAY_MODE=mode)
-    path = "/waiting-queue/visitor/websocket" if mode == "edge" else "/"
+def test_a_waiting_visitor_gets_one_live_message(shared, credentials, mode):
+    running, path = shared(mode)
     with visitor(running.ws, credentials.visitor_token(), path=path) as client:
         status, _, body = golive(running.http, credentials.server_token())
         assert (status, json.loads(body)) == (200, {"conference": ROOM, "status": "live"})
@@ -31,3 +40,23 @@ def test_a_moderator_sees_the_count(gateway, credentials):
         with visitor(running.ws, credentials.visitor_token()):
             assert json.loads(moderator.frame()[2]) == {"conference": ROOM, "visitorsWaiting": 1}
         assert json.loads(moderator.frame()[2]) == {"conference": ROOM, "visitorsWaiting": 0}
+
+
+SPELLINGS = [
+    ("1.2", "a:b", "a\\cb"),
+    ("1.2", "a\\cb", "a\\cb"),
+    ("1.0", "a:b", "a:b"),
+    ("1.0", "a\\cb", "a\\cb"),
+]
+
+
+@pytest.mark.parametrize("mode", ["edge", "aws"])
+def test_a_subscriptions_id_comes_back_as_the_connections_version_spells_it(shared, credentials, mode):
+    running, path = shared(mode)
+    for number, (version, identity, spelled) in enumerate(SPELLINGS):
+        with StompClient(running.ws, path) as client:
+            assert client.connect(credentials.visitor_token(), version=version)[0] == "CONNECTED"
+            room = f"room{number}@conference.meet.local"
+            client.subscribed(VISITOR + room, identity)
+            assert golive(running.http, credentials.server_token(), room)[0] == 200
+            assert client.frame()[1]["subscription"] == spelled

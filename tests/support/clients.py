@@ -121,9 +121,9 @@ class StompClient:
 
     def subscribed(self, destination: str, identity: str = "sub-0") -> None:
         """Send SUBSCRIBE and wait until it is durable."""
-        self.subscribe(destination, identity, receipt=f"done-{identity}")
+        self.subscribe(destination, identity, receipt="subscribed")
         command, headers, _ = self.frame()
-        assert (command, headers.get("receipt-id")) == ("RECEIPT", f"done-{identity}")
+        assert (command, headers.get("receipt-id")) == ("RECEIPT", "subscribed")
 
 
 def visitor(base: str, token: str | None, room: str = ROOM, **options: Any) -> StompClient:
