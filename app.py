@@ -73,7 +73,7 @@ def warm() -> None:
     journal.begin()
     table.client()
     kicks.client()
-    fanout.connections()
+    fanout.warm()
 
 
 def refuse_open_stage() -> None:

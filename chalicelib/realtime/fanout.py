@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from chalicelib import clock, settings
+from chalicelib.errors import Unavailable
 from chalicelib.realtime import fronts, ports
 from chalicelib.realtime.connections import Connections, Endpoint
 from chalicelib.realtime.fronts import Front
@@ -23,6 +24,17 @@ def connections() -> Connections:
 
 
 settings.also_reset(connections.cache_clear)
+
+
+def warm() -> None:
+    """Make the client, and a line to API Gateway where there is one; one that does not answer now may later."""
+    client = connections()
+    front = fronts.api_gateway()
+    if front is not None:
+        try:
+            client.warm(endpoint(front))
+        except Unavailable as error:
+            log.warning("no line to API Gateway yet: %s", error)
 
 
 def endpoint(front: Front) -> Endpoint:

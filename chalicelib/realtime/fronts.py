@@ -120,7 +120,13 @@ def _read() -> dict[str, Front]:
         )
         for row in writes.query_all(FrontRow, keys.FRONTS, consistent=True)
     }
-    endpoint = settings.get().api_endpoint
-    if endpoint:
-        fronts[API_GATEWAY] = Front(API_GATEWAY, endpoint, "apigateway", False, False, "", FOREVER)
+    ours = api_gateway()
+    if ours is not None:
+        fronts[ours.id] = ours
     return fronts
+
+
+def api_gateway() -> Front | None:
+    """API Gateway, where there is one."""
+    endpoint = settings.get().api_endpoint
+    return Front(API_GATEWAY, endpoint, "apigateway", False, False, "", FOREVER) if endpoint else None
