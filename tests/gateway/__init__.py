@@ -1,0 +1,1 @@
+"""The gateway on real sockets, with a stub in place of the product's handlers."""
