@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
+from chalicelib.store import aws
 from chalicelib.store.keys import Key
 
 log = logging.getLogger(__name__)
@@ -44,11 +44,9 @@ def read(body: str) -> tuple[str, Key]:
 @cache
 def client() -> Any:
     """The process's SQS client."""
-    return boto3.client(
+    return aws.client(
         "sqs",
-        config=Config(
-            connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"}
-        ),
+        Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"}),
     )
 
 

@@ -8,11 +8,9 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
-import botocore.session
 import msgspec
 
 from chalicelib import clock
@@ -20,6 +18,7 @@ from chalicelib.errors import Unavailable, ValidationError
 from chalicelib.realtime.engine import Address, Call, Engine, Limits, Route, Signed, tls
 from chalicelib.realtime.ports import Outcome, Post
 from chalicelib.realtime.signing import FOREVER, Credentials, CredentialsProvider, GatewayHmac, SigV4
+from chalicelib.store import aws
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +58,9 @@ class _BulkAnswer(msgspec.Struct):
     retry: list[str] = []
 
 
-@cache
-def _session() -> botocore.session.Session:
-    return botocore.session.Session()
-
-
 def botocore_credentials() -> Credentials:
     """The credentials of the process, as botocore finds and renews them.  Raises `Unavailable`."""
-    found = _session().get_credentials()
+    found = aws.session().get_credentials()
     if found is None:
         raise Unavailable("there are no AWS credentials")
     frozen = found.get_frozen_credentials()

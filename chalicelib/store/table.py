@@ -1,9 +1,11 @@
 """The table: the row that every row extends, and the one connection to it."""
 
 import threading
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
+import botocore.session
 from botocore.awsrequest import AWSPreparedRequest
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.connection import Connection
@@ -11,6 +13,7 @@ from pynamodb.models import Model
 
 from chalicelib import clock, settings
 from chalicelib.errors import Unavailable
+from chalicelib.store import aws
 
 CONNECT_TIMEOUT_S = 1
 READ_TIMEOUT_S = 2
@@ -40,41 +43,45 @@ class Owing(Item):
     due_at = NumberAttribute(null=True)
 
 
-class _Budget(threading.local):
-    """The moment (monotonic) until which this thread's request may wait for storage."""
-
-    until: float | None = None
-
-
-_budget = _Budget()
+_until: ContextVar[float | None] = ContextVar("storage_budget", default=None)
+"""The moment (monotonic) until which a request may wait for storage."""
 
 
 class budget:  # noqa: N801 - reads as a statement: `with budget():`
-    """Give the request that runs in this thread its share of waiting for storage, in seconds."""
+    """Give the request that runs in this context its share of waiting for storage, in seconds."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self.seconds = settings.get().storage_budget_s if seconds is None else seconds
 
     def __enter__(self) -> None:
-        self.outer = _budget.until
-        _budget.until = clock.monotonic() + self.seconds
+        self.outer = _until.set(clock.monotonic() + self.seconds)
 
     def __exit__(self, *_: object) -> None:
-        _budget.until = self.outer
+        _until.reset(self.outer)
 
 
 def _within_budget(request: AWSPreparedRequest, **_: Any) -> None:
     """Begin no attempt whose read timeout would overrun the budget.  Raises `Unavailable`."""
-    if _budget.until is not None and clock.monotonic() + READ_TIMEOUT_S > _budget.until + 0.001:
+    until = _until.get()
+    if until is not None and clock.monotonic() + READ_TIMEOUT_S > until + 0.001:
         raise Unavailable("storage does not answer")
 
 
 _lock = threading.Lock()
 
 
+class _OneSession(Connection):
+    """PynamoDB's connection on the process's session; its own would load the SDK's data once more."""
+
+    @property
+    def session(self) -> botocore.session.Session:
+        """The process's session."""
+        return aws.session()
+
+
 @cache
 def _connection() -> Connection:
-    connection = Connection(
+    connection = _OneSession(
         connect_timeout_seconds=CONNECT_TIMEOUT_S,
         read_timeout_seconds=READ_TIMEOUT_S,
         max_retry_attempts=ATTEMPTS - 1,

@@ -5,21 +5,20 @@ from concurrent.futures import TimeoutError as TooSlow
 from functools import cache
 from typing import Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
-from chalicelib.store import table, writes
+from chalicelib.store import aws, table, writes
 
 DEADLINE_S: Final = 0.5
 
 
 @cache
 def _client() -> Any:
-    return boto3.client(
+    return aws.client(
         "dynamodb",
-        config=Config(
+        Config(
             connect_timeout=DEADLINE_S,
             read_timeout=DEADLINE_S,
             retries={"total_max_attempts": 1, "mode": "standard"},

@@ -21,8 +21,8 @@ def shared(gateway):
 def test_a_waiting_visitor_gets_one_live_message(shared, credentials, mode):
     running, path = shared(mode)
     with visitor(running.ws, credentials.visitor_token(), path=path) as client:
-        status, _, body = golive(running.http, credentials.server_token())
-        assert (status, json.loads(body)) == (200, {"conference": ROOM, "status": "live"})
+        status, _, answer = golive(running.http, credentials.server_token())
+        assert (status, json.loads(answer)) == (200, {"conference": ROOM, "status": "live"})
         command, headers, body = client.frame()
         assert command == "MESSAGE"
         assert headers["subscription"] == "sub-0"

@@ -17,7 +17,7 @@ KEY = Key("job", "-")
 @pytest.fixture
 def served(table, monkeypatch):
     """A kind of work, and what its worker was given."""
-    calls = []
+    calls: list[Key] = []
     monkeypatch.setattr(owed, "_workers", {"job": calls.append})
     return calls
 
@@ -35,6 +35,13 @@ def at(monkeypatch):
 
 def owe(delay=0.0):
     writes.update(*KEY, actions=owed.owing("job", KEY, clock.now() + delay))
+
+
+def claimed(**options):
+    """The row, as its worker holds it."""
+    row = owed.claim(OwedRow, KEY, **options)
+    assert row is not None
+    return row
 
 
 def bodies(table):
@@ -55,9 +62,9 @@ def test_a_row_is_not_claimed_before_it_is_due(table, at):
 
 def test_a_dead_workers_row_is_claimed_once_its_lease_is_over(table, at):
     owe()
-    first = owed.claim(OwedRow, KEY, lease_s=30)
+    first = claimed(lease_s=30)
     at(31)
-    second = owed.claim(OwedRow, KEY)
+    second = claimed()
     assert second.attempts == 2
     assert not owed.hold(first)
     assert not owed.finish(first)
@@ -67,7 +74,7 @@ def test_a_dead_workers_row_is_claimed_once_its_lease_is_over(table, at):
 
 def test_what_is_settled_stays_and_owes_nothing(table, served):
     owe()
-    assert owed.settle(owed.claim(OwedRow, KEY))
+    assert owed.settle(claimed())
     assert owed.claim(OwedRow, KEY) is None
     assert owed.sweep() == 0
     assert writes.get(OwedRow, *KEY) is not None
@@ -75,13 +82,13 @@ def test_what_is_settled_stays_and_owes_nothing(table, served):
 
 def test_what_is_finished_is_gone(table):
     owe()
-    assert owed.finish(owed.claim(OwedRow, KEY))
+    assert owed.finish(claimed())
     assert writes.get(OwedRow, *KEY) is None
 
 
 def test_what_owes_anew_while_it_is_served_is_not_settled_by_the_old_worker(table):
     owe()
-    worker = owed.claim(OwedRow, KEY)
+    worker = claimed()
     owe()
     assert not owed.settle(worker)
     assert owed.claim(OwedRow, KEY) is not None
@@ -133,7 +140,7 @@ def test_a_message_that_nobody_can_read_ends_in_the_dead_letters(served, body):
 def test_what_fails_too_often_ends_in_the_dead_letters_and_can_be_replayed(table, served, at):
     owe()
     for _ in range(owed.ATTEMPTS):
-        owed.postpone("job", owed.claim(OwedRow, KEY), "the peer is down")
+        owed.postpone("job", claimed(), "the peer is down")
         at(owed.LONGEST_BACKOFF_S + 1)
     assert owed.claim(OwedRow, KEY) is None
     (letter,) = owed.dead_letters()
@@ -147,10 +154,12 @@ def test_a_postponed_row_comes_later_each_time(table, at):
     owe()
     delays = []
     for _ in range(4):
-        row = owed.claim(OwedRow, KEY)
+        row = claimed()
         began = clock.now()
         owed.postpone("job", row, "busy")
-        delays.append(round(float(writes.get(OwedRow, *KEY).due_at) - began))
+        later = writes.get(OwedRow, *KEY)
+        assert later is not None
+        delays.append(round(float(later.due_at) - began))
         at(owed.LONGEST_BACKOFF_S)
     assert delays == [2, 4, 8, 16]
 
@@ -162,7 +171,8 @@ def test_a_kick_without_a_queue_is_left_to_the_sweep(table, monkeypatch):
 
 
 def test_a_kick_in_a_gateways_process_is_served_there_with_the_queue_as_backup(table, monkeypatch):
-    here, sent = [], []
+    here: list[str] = []
+    sent: list[float] = []
     monkeypatch.setattr(kicks, "send", lambda body, delay: sent.append(delay))
     kicks.install(here.append)
     try:

@@ -85,7 +85,9 @@ def test_memory_knows_who_listens_until_they_leave():
     sessions.unsubscribe("a", "2")
     sessions.delete("b", gone=False)
     assert sessions.listening("t") == sessions.listening("u") == []
-    assert sessions.create("b", session()).version == "closed"
+    standing = sessions.create("b", session())
+    assert standing is not None
+    assert standing.version == "closed"
     sessions.delete("b", gone=True)
     sessions.delete("a", gone=True)
     assert len(sessions) == 0

@@ -225,7 +225,7 @@ def test_of_a_repeated_header_the_first_wins():
 
 
 def test_header_names_have_a_case_except_authorization():
-    (frame,) = decode("CONNECT\nauthorizatioN:one\nAuthorization:two\nHost:x\n\n\0")
+    (frame,) = decode("CONNECT\nunauthorized.:zero\nauthorizatioN:one\nAuthorization:two\nHost:x\n\n\0")
 
     assert frame.authorization == "one"
     assert frame.get("host") is None

@@ -1,0 +1,51 @@
+# Everything a person or CI calls. Needs Python 3.11+ and a package registry; `.venv` is made on first use.
+.DEFAULT_GOAL := help
+.PHONY: help venv run test test-full fix lint bench package deploy lock clean
+BIN := .venv/bin
+# Every start of the gateway would compile its libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
+STAGE ?= dev
+
+help: ## What there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+.venv/.ready: requirements-dev.lock
+	@infra/bootstrap.sh
+
+venv: .venv/.ready ## Make .venv from the lock
+
+run: .venv/.ready ## Serve everything on this machine (PORT, TLS_PORT and every setting from the environment)
+	@$(BIN)/python -m infra.local
+
+lint: .venv/.ready ## Format, lint, types and layers, without changing anything
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## What CI runs; reduced counts for the long runs
+	$(BIN)/python -m infra.package --check-templates
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-full: ## The same with the counts that the requirements name
+	FOYER_TEST_FULL=1 $(MAKE) test
+
+fix: .venv/.ready ## Format and repair what can be repaired
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.ready ## Every figure beside its goal
+	$(BIN)/python -m bench
+
+package: .venv/.ready ## Build the deployment package and template of STAGE (default dev) in build/
+	$(BIN)/python -m infra.package --stage $(STAGE)
+
+deploy: .venv/.ready ## Package and deploy STAGE
+	$(BIN)/python -m infra.deploy --stage $(STAGE)
+
+lock: .venv/.ready ## Compile the lock files anew (needs uv)
+	$(BIN)/python tools/lock.py
+
+clean: ## Remove what was built, kept and cached; .local/ with its keys and rows too
+	rm -rf .venv .local build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,104 @@
+"""What it takes to use the local service: `.local/endpoints.json`, and the same on the terminal."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra import credentials as own
+from infra.credentials import CannotSign, Credentials
+
+FILE = "endpoints.json"
+ROOM = "room1"
+
+
+def base_path(environ: Mapping[str, str]) -> str:
+    """The prefix of the waiting queue's paths."""
+    return environ.get("JITSI_QUEUE_BASE_PATH", "/waiting-queue").rstrip("/")
+
+
+def document(
+    ready: Mapping[str, Any], credentials: Credentials, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """The document; paths in it are relative to the file.  Facades that are not built have no entry."""
+    settings = credentials.environment()
+    http = {name: str(ready[name]) for name in ("http", "https") if ready.get(name)}
+    ws = {name.replace("http", "ws"): address.replace("http", "ws", 1) for name, address in http.items()}
+    return (
+        http
+        | ws
+        | {
+            "jitsi": {
+                "base_path": base_path(environ),
+                "user_secret": credentials.user_secret,
+                "user_issuer": credentials.first("JITSI_USER_ISSUERS", own.USER_ISSUER),
+                "user_audience": credentials.first("JITSI_USER_AUDIENCES", own.USER_AUDIENCE),
+                "server_private_key": "keys/server.pem" if credentials.server_key else None,
+                "server_kid": own.SERVER_KID,
+                "server_issuer": credentials.first("JITSI_SERVER_ISSUERS", own.SERVER_ISSUER),
+                "server_audience": credentials.first("JITSI_SERVER_AUDIENCES", own.SERVER_AUDIENCE),
+                "muc_prefix": settings["JITSI_MUC_DOMAIN_PREFIX"],
+                "muc_domain": settings["JITSI_MUC_DOMAIN_BASE"],
+            }
+        }
+    )
+
+
+def write(folder: Path, found: Mapping[str, Any]) -> None:
+    """Replace the file."""
+    own.write_private(folder / FILE, json.dumps(found, indent=1) + "\n")
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The file's document; empty where there is none or it is damaged."""
+    try:
+        found = json.loads((folder / FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def table(found: Mapping[str, Any], credentials: Credentials, notes: Mapping[str, str]) -> str:
+    """The addresses and ready-made credentials as text for a terminal."""
+    jitsi = found["jitsi"]
+    base = jitsi["base_path"]
+    rows = [
+        ("web clients (queueService)", f"{found['ws'].partition('://')[2]}{base}"),
+        ("visitors and moderators", f"{found['ws']}{base}/visitor/websocket"),
+        ("golive (Prosody)", f"{found['http']}{base}/golive"),
+        ("health", f"{found['http']}/healthz"),
+    ]
+    if "wss" in found:
+        rows[0] = (rows[0][0], f"{found['wss'].partition('://')[2]}{base}")
+        rows.insert(2, ("the same with TLS", f"{found['wss']}{base}/visitor/websocket"))
+    rows += notes.items()
+    width = max(len(name) for name, _ in rows) + 2
+    lines = [f"  {name:<{width}}{value}" for name, value in rows]
+    lines += ["", *_credentials(found, credentials)]
+    return "\n".join(lines)
+
+
+def _credentials(found: Mapping[str, Any], credentials: Credentials) -> list[str]:
+    lines = []
+    for name, make in (("visitor", credentials.visitor_token), ("moderator", credentials.moderator_token)):
+        try:
+            lines += [f"  {name} token (any room, 24 h)", f"    {make()}"]
+        except CannotSign as why:
+            lines += [f"  {name} token: {why}"]
+    try:
+        lines += ["  the conference goes live:", f"    {golive_command(found, credentials)}"]
+    except CannotSign as why:
+        lines += [f"  golive: {why}"]
+    return lines
+
+
+def golive_command(found: Mapping[str, Any], credentials: Credentials) -> str:
+    """A line for the shell that makes a conference live.  Raises `CannotSign`."""
+    body = json.dumps({"conference": f"{ROOM}@{credentials.muc}"}, separators=(",", ":"))
+    headers = (
+        f"Authorization: Bearer {credentials.server_token(lives_s=own.DAY_S)}",
+        "Content-Type: application/json",
+    )
+    words = ["curl", "-i", *(word for header in headers for word in ("-H", header)), "-d", body]
+    return shlex.join([*words, f"{found['http']}{found['jitsi']['base_path']}/golive"])

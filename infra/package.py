@@ -1,0 +1,386 @@
+"""The deployment package: template and app from `chalice package`, libraries from the lock, one zip.
+
+Chalice ships no byte code and whole SDKs, both of which a cold start pays for, and it knows no lock file.
+So it makes the template and its own part of the zip, and everything else is done here.
+"""
+
+import argparse
+import compileall
+import importlib.util
+import json
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+LOCK = "requirements.lock"
+MERGED = "infra/resources.json"
+CODE = "deployment.zip"
+RUNTIMES = ((3, 11), (3, 14))  # the first and the last that both Lambda and this project know
+LARGEST = 10_000_000
+LEAST_COMPILED = 0.98
+IN_LAMBDA = "/var/task"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip can name
+MAGIC_LENGTH = 16
+
+# Lambda's images: Amazon Linux 2 (glibc 2.26) up to Python 3.11, Amazon Linux 2023 (glibc 2.34) from 3.12.
+GLIBC: dict[bool, tuple[str, ...]] = {
+    False: ("manylinux2014", "manylinux_2_17", "manylinux_2_24", "manylinux_2_26")
+}
+GLIBC[True] = (*GLIBC[False], "manylinux_2_28", "manylinux_2_31", "manylinux_2_34")
+WHEELS = {"x86_64": "x86_64", "arm64": "aarch64"}
+
+SDK_SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "sqs", "sts"})
+SDK_COMMON = frozenset(
+    {
+        "endpoints.json",
+        "endpoints.json.gz",
+        "partitions.json",
+        "partitions.json.gz",
+        "_retry.json",
+        "_retry.json.gz",
+    }
+    | {"sdk-default-configuration.json", "sdk-default-configuration.json.gz"}
+)
+SDK_UNUSED = ("examples-1.json", "examples-1.json.gz", "waiters-2.json", "waiters-2.json.gz")
+WHOLE_FOLDERS_UNUSED = ("bin", "cffi", "pycparser")
+JUNK_FOLDERS = frozenset({"benchmarks", "examples", "test", "tests"})
+JUNK_SUFFIXES = frozenset({".pyi", ".pyx", ".pxd", ".c", ".h", ".cpp", ".typed", ".exe"})
+LEGAL = ("AUTHORS", "COPYING", "LICENSE", "NOTICE")
+
+CHECK = """
+import sys
+sys.path.insert(0, {folder!r})
+sys.dont_write_bytecode = True
+import app, boto3, jwt.algorithms, pynamodb.models
+from cryptography.hazmat.primitives.asymmetric import rsa
+key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+jwt.decode(jwt.encode({{"a": 1}}, key, "RS256"), key.public_key(), ["RS256"])
+for service in {services!r}:
+    boto3.client(service, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+"""
+
+
+class CannotPackage(Exception):
+    """There will be no package; the text is one line for a person."""
+
+
+def runtime() -> str:
+    """Lambda's name for the Python that runs this, whose byte code is shipped.  Raises `CannotPackage`."""
+    first, last = RUNTIMES
+    if not first <= sys.version_info[:2] <= last:
+        raise CannotPackage(
+            f"Lambda has no Python {sys.version_info[0]}.{sys.version_info[1]}; make .venv with another"
+        )
+    return f"python{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def stages(project: Path = ROOT) -> dict[str, Any]:
+    """The stages of .chalice/config.json."""
+    found: dict[str, Any] = json.loads((project / ".chalice" / "config.json").read_text())["stages"]
+    return found
+
+
+def refuse_undeployable(stage: str, project: Path) -> None:
+    """Raises `CannotPackage` for the stage that is open to everybody, and for one that nobody described."""
+    if stage not in stages(project):
+        raise CannotPackage(f"stage {stage}: .chalice/config.json has {', '.join(sorted(stages(project)))}")
+    environment = stages(project)[stage].get("environment_variables", {})
+    if stage == "local" or environment.get("FOYER_STAGE", stage) == "local":
+        raise CannotPackage("the stage `local` is open to everybody and is never packaged or deployed")
+
+
+def tool(name: str) -> str:
+    """A command that was installed beside this Python."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def run(command: list[str], folder: Path, environ: Mapping[str, str], what: str) -> None:
+    """Run a tool and keep quiet unless it fails.  Raises `CannotPackage`."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotPackage(f"{what} failed:\n{done.stdout.strip()}")
+
+
+def chalice_package(project: Path, stage: str, target: Path) -> dict[str, Any]:
+    """The template that `chalice package` makes of a copy without requirements; its zip has the app alone."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / project.name
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "deployed", "deployments")
+        for folder in ("chalicelib", ".chalice"):
+            if (project / folder).exists():
+                shutil.copytree(project / folder, copy / folder, ignore=ignored)
+        shutil.copy(project / "app.py", copy / "app.py")
+        shutil.copy(project / MERGED, copy / "merged.json")
+        (copy / "requirements.txt").touch()
+        environ = {
+            name: text for name, text in os.environ.items() if not name.startswith(("FOYER_", "JITSI_"))
+        }
+        environ |= {
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(copy),
+        }
+        command = [tool("chalice"), "--project-dir", str(copy), "package"]
+        command += ["--stage", stage, "--merge-template", "merged.json", str(target)]
+        run(command, copy, environ, "chalice package")
+    template: dict[str, Any] = json.loads((target / "sam.json").read_text())
+    return template
+
+
+def finish_template(template: dict[str, Any], stage: str, project: Path) -> dict[str, Any]:
+    """Fill in what the merged file cannot know."""
+    template["Parameters"]["Stage"]["Default"] = stages(project)[stage].get("api_gateway_stage", stage)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["Runtime"] = runtime()
+    # Chalice's deployment keeps its name, so that CloudFormation would never deploy a changed route.
+    template["Resources"].pop("WebsocketAPIDeployment", None)
+    sockets = template["Resources"]["WebsocketAPIStage"]["Properties"]
+    sockets.pop("DeploymentId", None)
+    sockets["AutoDeploy"] = True
+    return template
+
+
+def architecture(template: Mapping[str, Any]) -> str:
+    """The one architecture of all functions.  Raises `CannotPackage`."""
+    functions = [
+        each for each in template["Resources"].values() if each["Type"] == "AWS::Serverless::Function"
+    ]
+    (found, *others) = {each["Properties"]["Architectures"][0] for each in functions}
+    if others:
+        raise CannotPackage("all functions share one zip, so all need the same lambda_architecture")
+    return str(found)
+
+
+def fetch(lock: Path, folder: Path, machine: str) -> None:
+    """Unpack the locked wheels that Lambda's image can run.  Raises `CannotPackage`."""
+    platforms = [f"{name}_{WHEELS[machine]}" for name in GLIBC[sys.version_info >= (3, 12)]]
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+    ]
+    command += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--implementation", "cp"]
+    command += ["--python-version", version, "--target", str(folder), "-r", str(lock)]
+    command += [word for platform in platforms for word in ("--platform", platform)]
+    run(command, ROOT, os.environ, "pip")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, or nothing."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def prune(folder: Path) -> None:
+    """Leave out what a function never reads."""
+    for sdk in ("boto3", "botocore"):
+        for entry in (folder / sdk / "data").iterdir():
+            if entry.name not in SDK_SERVICES | SDK_COMMON:
+                remove(entry)
+        for name in SDK_UNUSED:
+            for path in (folder / sdk / "data").rglob(name):
+                remove(path)
+    remove(folder / "boto3" / "examples")
+    for name in WHOLE_FOLDERS_UNUSED:
+        remove(folder / name)
+    for path in sorted(folder.rglob("*")):
+        if _junk(path, folder):
+            remove(path)
+
+
+def _junk(path: Path, folder: Path) -> bool:
+    if path.is_dir():
+        return path.name in JUNK_FOLDERS and path.parent != folder
+    return path.suffix in JUNK_SUFFIXES or _needless_metadata(path)
+
+
+def _needless_metadata(path: Path) -> bool:
+    if not any(part.endswith(".dist-info") for part in path.parts):
+        return False
+    return (
+        path.name != "METADATA" and not path.name.upper().startswith(LEGAL) and "licenses" not in path.parts
+    )
+
+
+def add_app(app_zip: Path, folder: Path) -> None:
+    """Put the app's own files, as Chalice chose them, beside the libraries."""
+    with zipfile.ZipFile(app_zip) as archive:
+        archive.extractall(folder)
+
+
+def compile_all(folder: Path) -> None:
+    """Byte code beside every source, valid without a look at the source (PEP 552).  Raises `CannotPackage`.
+
+    In a process of its own with a fixed hash seed: the order of constants is then the same in every build.
+    """
+    for stale in folder.rglob("__pycache__"):
+        remove(stale)
+    program = "import sys; from infra.package import compile_here; sys.exit(not compile_here(sys.argv[1]))"
+    environ = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
+    run([sys.executable, "-c", program, str(folder)], ROOT, environ, "compileall")
+
+
+def compile_here(folder: str) -> bool:
+    """Compile a folder in this process."""
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    done = compileall.compile_dir(
+        folder,
+        maxlevels=50,
+        quiet=1,
+        stripdir=folder,
+        prependdir=IN_LAMBDA,
+        invalidation_mode=mode,
+        workers=1,
+    )
+    return bool(done)
+
+
+def compiled_share(names: list[str]) -> float:
+    """How many of the sources among `names` have byte code."""
+    sources = [name for name in names if name.endswith(".py")]
+    there = set(names)
+    return sum(importlib.util.cache_from_source(name) in there for name in sources) / max(1, len(sources))
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Every file below, in an order that is the same everywhere."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    yield from sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def pack(folder: Path, target: Path) -> list[str]:
+    """Zip a folder so that equal contents give equal bytes; the names in it."""
+    names = []
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in files(folder):
+            name = path.relative_to(folder).as_posix()
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = (0o100755 if path.suffix == ".so" else 0o100644) << 16
+            info.create_system = 3  # Unix
+            archive.writestr(info, path.read_bytes())
+            names.append(name)
+    return names
+
+
+def check_import(folder: Path, machine: str) -> None:
+    """Import the app from the package alone, where this machine can.  Raises `CannotPackage`."""
+    here = os.uname()
+    if (here.sysname, here.machine) != ("Linux", WHEELS[machine]):
+        print(f"not imported for a check: this is {here.sysname} on {here.machine}")
+        return
+    program = CHECK.format(folder=str(folder), services=sorted(SDK_SERVICES))
+    environ = {"PATH": os.environ["PATH"], "FOYER_STAGE": "check", "AWS_DEFAULT_REGION": "us-east-1"}
+    run([sys.executable, "-I", "-S", "-c", program], folder, environ, "importing app from the package")
+
+
+def templates(project: Path, target: Path) -> dict[str, Path]:
+    """The finished template of every stage that can be deployed, in a folder of its own below `target`."""
+    found = {}
+    for stage in stages(project):
+        if stage == "local":
+            continue
+        folder = target / stage
+        template = finish_template(chalice_package(project, stage, folder), stage, project)
+        path = folder / "sam.json"
+        path.write_text(json.dumps(template, indent=2) + "\n")
+        found[stage] = path
+    return found
+
+
+def lint(paths: list[Path]) -> None:
+    """Have cfn-lint look at templates.  Raises `CannotPackage`."""
+    run([tool("cfn-lint"), *map(str, paths)], ROOT, os.environ, "cfn-lint")
+
+
+def package(stage: str, target: Path, project: Path = ROOT, lock: Path | None = None) -> Path:
+    """Make template and zip of one stage in `target`; the zip.  Raises `CannotPackage`."""
+    refuse_undeployable(stage, project)
+    remove(target)
+    target.mkdir(parents=True)
+    template = finish_template(chalice_package(project, stage, target), stage, project)
+    (target / "sam.json").write_text(json.dumps(template, indent=2) + "\n")
+    lint([target / "sam.json"])
+    machine = architecture(template)
+    code = target / CODE
+    folder = target / "code"
+    fetch(lock or project / LOCK, folder, machine)
+    prune(folder)
+    add_app(code, folder)
+    compile_all(folder)
+    check_import(folder, machine)
+    names = pack(folder, code)
+    report(code, folder, names)
+    size, share = code.stat().st_size, compiled_share(names)
+    if size > LARGEST:
+        raise CannotPackage(f"{size:,} bytes; at most {LARGEST:,} are wanted")
+    if share < LEAST_COMPILED:
+        raise CannotPackage(
+            f"{share:.1%} of the sources have byte code; at least {LEAST_COMPILED:.0%} are wanted"
+        )
+    return code
+
+
+def report(code: Path, folder: Path, names: list[str]) -> None:
+    """Print what the package is made of."""
+    unpacked: dict[str, int] = {}
+    for path in files(folder):
+        part = path.relative_to(folder).parts[0]
+        unpacked[part] = unpacked.get(part, 0) + path.stat().st_size
+    print(f"{'part':<36}{'unpacked KiB':>14}")
+    for part, size in sorted(unpacked.items(), key=lambda pair: -pair[1])[:12]:
+        print(f"{part:<36}{size / 1024:>14,.0f}")
+    print(f"{'all':<36}{sum(unpacked.values()) / 1024:>14,.0f}")
+    share = compiled_share(names)
+    print(f"{code}: {code.stat().st_size / 1e6:.2f} MB; {share:.1%} of the sources have byte code")
+
+
+def main() -> int:
+    """Make the package of a stage, or only look at the templates of all."""
+    arguments = argparse.ArgumentParser(prog="python -m infra.package", description=__doc__.splitlines()[0])
+    arguments.add_argument("--stage", default="dev")
+    arguments.add_argument(
+        "--check-templates", action="store_true", help="make and lint the templates, no zip"
+    )
+    given = arguments.parse_args()
+    try:
+        if given.check_templates:
+            with tempfile.TemporaryDirectory() as scratch:
+                lint(list(templates(ROOT, Path(scratch)).values()))
+            print("templates: no findings")
+        else:
+            package(given.stage, BUILD / given.stage)
+    except CannotPackage as why:
+        print(f"foyer: {why}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

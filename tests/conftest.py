@@ -1,0 +1,184 @@
+"""Fixtures that every folder of tests shares: emulators, the gateway as a process, a clean environment."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import boto3
+import hypothesis
+import pytest
+from moto import mock_aws
+
+from chalicelib import settings
+from infra import package
+from infra.children import Gateway
+from infra.credentials import Credentials
+from infra.emulator import REGION, Emulator
+from infra.resources import ensure_queue, ensure_table
+from tests.support import network, node
+
+OURS = ("FOYER_", "JITSI_", "GATEWAY_", "AWS_", "PORT", "TLS_PORT", "LOCALSTACK_HOST")
+TABLE = "foyer"
+QUEUE = "foyer-work"
+
+hypothesis.settings.register_profile(
+    "foyer", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+
+
+def pytest_configure() -> None:
+    """Forget what the machine's environment would decide, and close the way out."""
+    for name in list(os.environ):
+        if name.startswith(OURS) and name != "FOYER_TEST_FULL":
+            del os.environ[name]
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    hypothesis.settings.load_profile("foyer")
+    network.guard()
+
+
+@pytest.fixture(autouse=True)
+def _on_this_machine() -> Iterator[None]:
+    """Fail a test that tried to reach another machine, whatever became of the attempt."""
+    network.attempts.clear()
+    yield
+    assert network.attempts == []
+
+
+@pytest.fixture(autouse=True)
+def _fresh_settings() -> Iterator[None]:
+    """Read settings and make clients anew for each test."""
+    settings.reset()
+    yield
+    settings.reset()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A table and a queue, and what is in them."""
+
+    environment: dict[str, str]
+    dynamodb: Any
+    sqs: Any
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return self.environment["FOYER_TABLE"]
+
+    @property
+    def queue_url(self) -> str:
+        """The work queue."""
+        return self.environment["FOYER_QUEUE_URL"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every item, as DynamoDB spells it."""
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
+        return [item for page in pages for item in page["Items"]]
+
+    def messages(self, *, at_most: int = 10) -> list[dict[str, Any]]:
+        """Take what waits in the queue now."""
+        answer = self.sqs.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=at_most, WaitTimeSeconds=0, VisibilityTimeout=60
+        )
+        found: list[dict[str, Any]] = answer.get("Messages", [])
+        return found
+
+
+@pytest.fixture(scope="session")
+def credentials(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
+    """Secrets and keys for this run, and the tokens they sign."""
+    return Credentials(tmp_path_factory.mktemp("credentials"))
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """One ministack for the whole run; `stack` empties it."""
+    with Emulator(folder=tmp_path_factory.mktemp("emulator")) as running:
+        yield running
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch, credentials: Credentials) -> Iterator[Stack]:
+    """A fresh table and queue on moto in this process.
+
+    For one thread: moto in process loses concurrent updates of one item.
+    """
+    with mock_aws():
+        dynamodb, sqs = (boto3.client(service, region_name=REGION) for service in ("dynamodb", "sqs"))
+        ensure_table(dynamodb, TABLE)
+        stack = Stack(_environment(credentials, ensure_queue(sqs, QUEUE)), dynamodb, sqs)
+        _enter(monkeypatch, stack.environment)
+        yield stack
+
+
+@pytest.fixture
+def stack(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, credentials: Credentials) -> Stack:
+    """A fresh table and queue on ministack, and the environment to reach them."""
+    emulator.reset()
+    environment = _environment(credentials, emulator.ensure(TABLE, QUEUE)) | emulator.environment()
+    _enter(monkeypatch, environment)
+    return Stack(environment, emulator.client("dynamodb"), emulator.client("sqs"))
+
+
+@pytest.fixture(scope="session")
+def node_folder() -> Path:
+    """tests/node with @stomp/stompjs and ws installed: run `node` there."""
+    return node.modules()
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a package of the stage `dev`, made from this checkout."""
+    folder = tmp_path_factory.mktemp("package") / "dev"
+    package.package("dev", folder)
+    return folder
+
+
+class GatewayFactory(Protocol):
+    """Starts gateways: `gateway(GATEWAY_MODE="aws")`."""
+
+    def __call__(self, *, wait: bool = True, **environ: str) -> Gateway:
+        """A running gateway with these settings beside the stack's; ready, unless `wait` is off."""
+
+
+@pytest.fixture
+def gateway(stack: Stack, tmp_path: Path) -> Iterator[GatewayFactory]:
+    """Start gateways on the stack, on free ports; all of them are gone when the test ends."""
+    started: list[Gateway] = []
+
+    def start(*, wait: bool = True, **environ: str) -> Gateway:
+        child = Gateway(
+            child_environment(stack.environment, environ), tmp_path / f"gateway-{len(started)}.log"
+        )
+        started.append(child)
+        child.spawn()
+        return child.wait() if wait else child
+
+    yield start
+    for child in started:
+        child.kill()
+
+
+def child_environment(stack: dict[str, str], more: dict[str, str]) -> dict[str, str]:
+    """What a gateway of the tests sees."""
+    return dict(os.environ) | {"PORT": "0", "GATEWAY_MANAGEMENT_PORT": "0"} | stack | more
+
+
+def _environment(credentials: Credentials, queue_url: str) -> dict[str, str]:
+    ours = {"FOYER_STAGE": "local", "FOYER_TABLE": TABLE, "FOYER_QUEUE_URL": queue_url}
+    return ours | credentials.environment()
+
+
+def _enter(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    settings.reset()

@@ -1,0 +1,151 @@
+"""What is packaged works as a stack: made by CloudFormation, used over real sockets."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import deploy, package
+from infra.children import ROOT, Gateway
+from infra.credentials import Credentials
+from infra.emulator import Emulator
+from tests.conftest import OURS
+from tests.support.clients import ROOM, StompClient, golive, http_call, visitor
+
+STACK = "foyer-dev"
+ALL_SERVICES = ""
+SCHEDULED = {
+    "version": "0",
+    "id": "1",
+    "account": "000000000000",
+    "region": "us-east-1",
+    "time": "2026-01-01T00:00:00Z",
+    "source": "aws.events",
+    "detail-type": "Scheduled Event",
+    "resources": ["arn:aws:events:us-east-1:000000000000:rule/tick"],
+    "detail": {},
+}
+
+
+class Deployed:
+    """A stack on an emulator of its own."""
+
+    def __init__(self, emulator: Emulator, outputs: dict[str, str]) -> None:
+        self.emulator = emulator
+        self.outputs = outputs
+
+    def client(self, service: str) -> Any:
+        """An SDK client."""
+        return self.emulator.client(service)
+
+
+def with_keys(folder: Path, target: Path, credentials: Credentials) -> Path:
+    """A copy of a package whose functions trust the keys of this run."""
+    target.mkdir()
+    shutil.copy(folder / package.CODE, target)
+    template = json.loads((folder / "sam.json").read_text())
+    keys = credentials.environment()
+    keys["JITSI_SERVER_KEYS"] = f"pem:{credentials.server_public_path.read_text()}"
+    del keys["FOYER_GATEWAY_SECRET"]  # a parameter of the stack
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["Environment"]["Variables"] |= keys
+    (target / "sam.json").write_text(json.dumps(template))
+    return target
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    built: Path, tmp_path_factory: pytest.TempPathFactory, credentials: Credentials
+) -> Iterator[Deployed]:
+    folder = with_keys(built, tmp_path_factory.mktemp("deployed") / "dev", credentials)
+    with Emulator(folder=tmp_path_factory.mktemp("cloud"), services=ALL_SERVICES) as cloud:
+        secret = credentials.environment()["FOYER_GATEWAY_SECRET"]
+        yield Deployed(cloud, deploy.deploy(folder, STACK, cloud, secret))
+
+
+@pytest.fixture
+def edge(deployed: Deployed, tmp_path: Path, credentials: Credentials) -> Iterator[Callable[..., Gateway]]:
+    """Start a gateway in front of the deployed functions."""
+    started: list[Gateway] = []
+
+    def start(**more: str) -> Gateway:
+        environ = {name: text for name, text in os.environ.items() if not name.startswith(OURS)}
+        environ |= credentials.environment() | deployed.emulator.environment()
+        environ |= {
+            "PORT": "0",
+            "FOYER_STAGE": "dev",
+            "FOYER_TABLE": deployed.outputs["TableName"],
+            "FOYER_QUEUE_URL": deployed.outputs["WorkQueueUrl"],
+            "GATEWAY_HANDLERS": "lambda",
+            "GATEWAY_LAMBDA_PREFIX": STACK,
+        }
+        started.append(Gateway(environ | more, tmp_path / f"gateway-{len(started)}.log"))
+        started[-1].spawn()
+        return started[-1].wait()
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+def invoke(deployed: Deployed, function: str, event: object) -> Any:
+    answer = deployed.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+    payload = json.load(answer["Payload"])
+    assert "FunctionError" not in answer, payload
+    return payload
+
+
+def test_every_function_starts_and_answers(deployed: Deployed):
+    names = {each["FunctionName"] for each in deployed.client("lambda").list_functions()["Functions"]}
+
+    assert names == {STACK, *(f"{STACK}-{name}" for name in ("tick", "work"))} | {
+        f"{STACK}-websocket_{name}" for name in ("connect", "message", "disconnect")
+    }
+    assert invoke(deployed, f"{STACK}-work", {"Records": []}) == {"batchItemFailures": []}
+    assert "kicked" in invoke(deployed, f"{STACK}-tick", SCHEDULED)
+
+
+def test_visitors_of_a_deployed_stack_are_released_over_real_sockets(
+    edge: Callable[..., Gateway], credentials: Credentials
+):
+    gateway = edge()
+    assert http_call(gateway.http, "GET", "/readyz")[0] == 200
+    with (
+        visitor(gateway.ws, credentials.visitor_token(), binary=True) as first,
+        visitor(gateway.ws, credentials.visitor_token()) as second,
+    ):
+        assert golive(gateway.http, credentials.server_token())[0] == 200
+        for client in (first, second):
+            assert json.loads(client.frame(60)[2])["status"] == "live"
+    with StompClient(gateway.ws) as late:
+        assert late.connect(credentials.visitor_token())[0] == "CONNECTED"
+        late.subscribe(f"/secured/conference/visitor/topic.{ROOM}")
+        assert json.loads(late.frame(60)[2])["status"] == "live"
+
+
+def test_deploying_the_same_again_changes_nothing(
+    deployed: Deployed, built: Path, tmp_path: Path, credentials: Credentials
+):
+    folder = with_keys(built, tmp_path / "dev", credentials)
+
+    assert deploy.deploy(folder, STACK, deployed.emulator) == deployed.outputs
+
+
+def test_the_open_stage_is_not_deployed():
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.deploy", "--stage", "local"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "never packaged or deployed" in done.stderr

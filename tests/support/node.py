@@ -1,0 +1,48 @@
+"""Node and the packages of tests/node, installed from its lock when they are not there yet."""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent / "node"
+INSTALL_S = 300
+
+
+class Missing(Exception):
+    """Something that the tests need is not on this machine; the text says how to get it."""
+
+
+def executable(name: str) -> str:
+    """The path of a program.  Raises `Missing`."""
+    found = shutil.which(name)
+    if found is None:
+        raise Missing(f"{name} is missing: infra/system-packages.sh installs it on Debian")
+    return found
+
+
+def modules() -> Path:
+    """tests/node with its `node_modules` as the lock says.  Raises `Missing`."""
+    node, npm = executable("node"), executable("npm")
+    lock = (FOLDER / "package-lock.json").read_bytes()
+    wanted = hashlib.sha256(lock + node.encode()).hexdigest()
+    ready = FOLDER / "node_modules" / ".foyer"
+    with (FOLDER / ".lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        if ready.exists() and ready.read_text() == wanted:
+            return FOLDER
+        done = subprocess.run(
+            [npm, "ci", "--prefer-offline"],
+            cwd=FOLDER,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=INSTALL_S,
+            check=False,
+        )
+        if done.returncode:
+            raise Missing(f"npm ci in {FOLDER} failed:\n{done.stdout}")
+        ready.write_text(wanted)
+    return FOLDER

@@ -1,0 +1,216 @@
+"""resources.json agrees with what the code takes for granted; emulator and fixtures keep their word."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import localstack_client.session
+import pytest
+
+from chalicelib.store import table as store_table
+from infra import emulator as emulators
+from infra.children import ROOT, Failed
+from infra.emulator import Emulator
+from infra.leash import alive, leashed
+from infra.resources import properties, queue_request, table_request
+from tests.conftest import Stack
+from tests.support import network
+
+
+def test_the_table_is_keyed_by_what_every_row_carries():
+    keys = {key["AttributeName"]: key["KeyType"] for key in properties("Table")["KeySchema"]}
+
+    assert keys == {
+        attribute.attr_name: "HASH" if attribute.is_hash_key else "RANGE"
+        for attribute in store_table.Item.get_attributes().values()
+        if attribute.is_hash_key or attribute.is_range_key
+    }
+    assert properties("Table")["TimeToLiveSpecification"] == {
+        "AttributeName": store_table.Item.expires_at.attr_name,
+        "Enabled": True,
+    }
+
+
+def test_the_due_index_is_sparse_and_carries_whole_rows():
+    (index,) = properties("Table")["GlobalSecondaryIndexes"]
+    owing = store_table.Owing
+
+    assert index["IndexName"] == store_table.DUE_INDEX
+    assert [key["AttributeName"] for key in index["KeySchema"]] == [
+        owing.due.attr_name,
+        owing.due_at.attr_name,
+    ]
+    assert index["Projection"] == {"ProjectionType": "ALL"}
+    types = {
+        each["AttributeName"]: each["AttributeType"] for each in properties("Table")["AttributeDefinitions"]
+    }
+    assert types == {"pk": "S", "sk": "S", "due": "S", "due_at": "N"}
+
+
+def test_what_is_kept_can_be_restored_and_is_encrypted():
+    table = properties("Table")
+
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert all(
+        properties(queue)["SqsManagedSseEnabled"] is True for queue in ("WorkQueue", "WorkDeadLetters")
+    )
+
+
+def test_the_requests_made_from_the_template_name_their_resource():
+    assert table_request("mine")["TableName"] == "mine"
+    attributes = queue_request("WorkQueue", "mine", dead_letters="arn:dead")["Attributes"]
+    assert '"deadLetterTargetArn": "arn:dead"' in attributes["RedrivePolicy"]
+    assert all(isinstance(value, str) for value in attributes.values())
+
+
+def test_ensuring_twice_keeps_what_is_there(stack: Stack, emulator: Emulator):
+    stack.dynamodb.put_item(TableName=stack.table, Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+
+    assert emulator.ensure(stack.table, "foyer-work") == stack.queue_url
+    assert stack.rows() == [{"pk": {"S": "a"}, "sk": {"S": "b"}}]
+
+
+def test_each_test_begins_with_an_empty_stack(stack: Stack):
+    assert stack.rows() == []
+    assert stack.messages() == []
+
+
+def test_the_sdk_finds_the_stack_through_the_environment_alone(stack: Stack):
+    names = boto3.client("dynamodb").list_tables()["TableNames"]
+
+    assert names == [stack.table]
+
+
+def test_the_table_in_process_is_the_one_of_the_template(table: Stack):
+    described = table.dynamodb.describe_table(TableName=table.table)["Table"]
+
+    assert described["GlobalSecondaryIndexes"][0]["IndexName"] == "due"
+    assert table.rows() == []
+    assert table.messages() == []
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_a_test_that_leaves_the_machine_is_refused(host: str):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as out, pytest.raises(network.LeftTheMachine):
+        out.connect((host, 443))
+    with pytest.raises(network.LeftTheMachine):
+        socket.getaddrinfo("host.example", 443)
+
+    assert len(network.attempts) == 2
+    network.attempts.clear()
+
+
+def test_state_survives_a_restart_of_the_emulator(tmp_path: Path):
+    state = tmp_path / "state"
+    with Emulator(folder=tmp_path, state=state) as first:
+        url = first.ensure()
+        first.client("dynamodb").put_item(TableName="foyer", Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+    with Emulator(folder=tmp_path, state=state, port=first.port) as second:
+        rows = second.client("dynamodb").scan(TableName="foyer")["Items"]
+
+        assert rows == [{"pk": {"S": "a"}, "sk": {"S": "b"}}]
+        assert second.ensure() == url
+
+
+def test_an_emulator_that_cannot_start_says_why(tmp_path: Path):
+    with socket.socket() as taken:
+        taken.bind((emulators.LOOPBACK, 0))
+        taken.listen()
+        with pytest.raises(Failed, match="already in use"):
+            Emulator(folder=tmp_path, port=taken.getsockname()[1]).start()
+
+
+def test_a_leashed_command_does_not_outlive_its_owner(tmp_path: Path):
+    owner = """
+import subprocess, sys, time
+from infra.leash import leashed
+command = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)"]
+child = subprocess.Popen(leashed(command), stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        assert alive(child)
+        process.send_signal(signal.SIGKILL)
+    until = time.monotonic() + 10
+    while alive(child) and time.monotonic() < until:
+        time.sleep(0.01)
+
+    assert not alive(child)
+
+
+def test_a_leashed_command_keeps_its_exit_status_and_arguments():
+    done = subprocess.run(
+        leashed([sys.executable, "-c", "import sys; print(sys.argv[1:]); sys.exit(7)", "--a", "b c"]),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout.strip()) == (7, "['--a', 'b c']")
+
+
+@pytest.mark.parametrize(
+    ("environ", "endpoint"),
+    [
+        ({}, ""),
+        ({"LOCALSTACK_HOST": ""}, ""),
+        ({"LOCALSTACK_HOST": "localhost"}, "http://localhost:4566"),
+        ({"LOCALSTACK_HOST": "localhost:4570"}, "http://localhost:4570"),
+        ({"LOCALSTACK_HOST": "localhost", "AWS_ENDPOINT_URL": "http://localhost:1"}, "http://localhost:1"),
+    ],
+)
+def test_localstack_host_names_the_endpoint_unless_the_sdk_has_one(environ: dict[str, str], endpoint: str):
+    assert emulators.given_endpoint(environ) == endpoint
+
+
+def test_a_malformed_localstack_host_is_refused():
+    with pytest.raises(Failed, match="LOCALSTACK_HOST"):
+        emulators.given_endpoint({"LOCALSTACK_HOST": "localhost:port"})
+
+
+def test_the_emulator_can_be_driven_through_the_session_of_localstack(
+    stack: Stack, emulator: Emulator, monkeypatch
+):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("LOCALSTACK_HOST", f"localhost:{emulator.port}")
+    session = localstack_client.session.Session()
+
+    assert session.client("dynamodb").list_tables()["TableNames"] == [stack.table]
+    assert session.client("sqs").list_queues()["QueueUrls"]
+
+
+def test_the_real_client_is_there(node_folder: Path):
+    names = [*(node_folder / "node_modules" / "@stomp").iterdir(), node_folder / "node_modules" / "ws"]
+
+    assert {path.name for path in names if (path / "package.json").exists()} == {"stompjs", "ws"}
+
+
+def test_no_lock_file_names_a_registry():
+    locks = [
+        *ROOT.glob("*.lock"),
+        *ROOT.glob("infra/**/*.lock"),
+        ROOT / "tests" / "node" / "package-lock.json",
+    ]
+
+    assert len(locks) == 5
+    for lock in locks:
+        assert "://" not in lock.read_text(), lock
+
+
+def test_the_runtime_lock_holds_the_versions_that_the_tests_run_with():
+    def pins(name: str) -> set[str]:
+        return {line.rstrip(" \\") for line in (ROOT / name).read_text().splitlines() if "==" in line}
+
+    assert pins("requirements.lock") <= pins("requirements-dev.lock")
+    assert pins("infra/gateway/requirements.lock") <= pins("requirements-dev.lock")
