@@ -522,6 +522,14 @@ class TestKeyServer:
 
         assert away(KeyServer(host.base, patient))
 
+    @pytest.mark.parametrize("tries", [1, 3])
+    def test_a_try_does_not_outlast_the_time_for_all(self, host, bounds, tries):
+        host.answer = drip = Drip(PAIR.public_pem.encode(), before=b"HTTP/1.1 200 OK\r\n\r\n")
+
+        assert away(KeyServer(host.base, dataclasses.replace(bounds, within_s=0.3, tries=tries)))
+        assert drip.was_cut_short()
+        assert len(host.requests) == 1
+
     def test_twenty_callers_make_one_request(self, host, bounds):
         gate = threading.Event()
 

@@ -29,7 +29,9 @@ class TrustSet:
 def users() -> TrustSet:
     """Who signs the tokens of visitors and moderators."""
     ours = settings.get()
-    return TrustSet(keysets.from_setting(ours.user_keys), ours.user_issuers, ours.user_audiences)
+    return TrustSet(
+        keysets.from_setting(ours.user_keys, name="JITSI_USER_KEYS"), ours.user_issuers, ours.user_audiences
+    )
 
 
 @cache
@@ -37,7 +39,9 @@ def servers() -> TrustSet:
     """Who signs the tokens of Prosody and jigasi."""
     ours = settings.get()
     issuers = tuple(issuer.partition("@")[0] for issuer in ours.server_issuers)
-    return TrustSet(keysets.from_setting(ours.server_keys), issuers, ours.server_audiences)
+    return TrustSet(
+        keysets.from_setting(ours.server_keys, name="JITSI_SERVER_KEYS"), issuers, ours.server_audiences
+    )
 
 
 also_reset(users.cache_clear)

@@ -529,7 +529,7 @@ def test_what_is_written_reads_back_the_same(written):
     assert read.get("content-length") == (str(len(frame.body.encode())) if frame.body else None)
 
 
-@settings(max_examples=full(1_000, 20_000))
+@settings(max_examples=full(500, 5_000))
 @given(
     st.builds(
         Frame,
