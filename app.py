@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
 
 from chalicelib import journal, settings
-from chalicelib.jitsi import counts, release, sockets, store
+from chalicelib.jitsi import auth, counts, release, sockets, store
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
 from chalicelib.realtime import fanout
@@ -32,6 +32,8 @@ owed.serve(store.RELEASE, release.release)
 owed.serve(store.PAGE, release.page)
 owed.serve(store.DAMPED, release.damped)
 owed.serve(store.COUNT, counts.tick)
+owed.serve(store.LEAVE, release.leave, swept=False)
+owed.serve(store.DROP, release.drop, swept=False)
 
 
 @app.on_ws_connect()
@@ -69,6 +71,8 @@ def warm() -> None:
     """Read the settings and make the clients, so that the first event finds them.  Raises `BadSetting`."""
     settings.get()
     jitsi_settings.get()
+    auth.users()
+    auth.servers()
     refuse_open_stage()
     journal.begin()
     table.client()

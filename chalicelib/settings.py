@@ -35,6 +35,8 @@ class Settings:
     send_rate: int = 5000
     """Posts a second that all fan-outs of one process stay below."""
     front_lease_s: float = 30.0
+    work_lease_s: float = 30.0
+    """For how long a worker has what it took on to itself; what a dead one left is taken on after that."""
     log_level: str = "INFO"
     storage_budget_s: float = 5.0
 
@@ -44,6 +46,7 @@ class Settings:
         require(self.sweep_interval_s > 0, "FOYER_SWEEP_INTERVAL_S: more than 0")
         require(self.send_rate > 0, "FOYER_SEND_RATE: more than 0")
         require(self.front_lease_s > 0, "FOYER_FRONT_LEASE_S: more than 0")
+        require(self.work_lease_s > 0, "FOYER_WORK_LEASE_S: more than 0")
         require(
             self.log_level in {"DEBUG", "INFO", "WARNING", "ERROR"},
             "FOYER_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR",

@@ -6,16 +6,18 @@ So it makes the template and its own part of the zip, and everything else is don
 
 import argparse
 import compileall
+import gzip
 import importlib.util
 import json
 import os
 import py_compile
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,10 @@ SDK_COMMON = frozenset(
     | {"sdk-default-configuration.json", "sdk-default-configuration.json.gz"}
 )
 SDK_UNUSED = ("examples-1.json", "examples-1.json.gz", "waiters-2.json", "waiters-2.json.gz")
+SDK_MODELS = ("service-2.json", "endpoint-rule-set-1.json")
+SDK_ROOTS = frozenset(  # AWS, also in China
+    (("organizationName", name),) for name in ("Amazon", "DigiCert Inc", "Starfield Technologies, Inc.")
+)
 WHOLE_FOLDERS_UNUSED = ("bin", "cffi", "pycparser")
 JUNK_FOLDERS = frozenset({"benchmarks", "examples", "test", "tests"})
 JUNK_SUFFIXES = frozenset({".pyi", ".pyx", ".pxd", ".c", ".h", ".cpp", ".typed", ".exe"})
@@ -214,6 +220,69 @@ def prune(folder: Path) -> None:
             remove(path)
 
 
+def shorten(botocore: Path) -> None:
+    """Leave out what every cold start reads of the SDK's data and no function needs.  Raises `CannotPackage`.
+
+    That is texts for people, the endpoints of other services, and the roots of trust that vouch for nothing
+    of AWS: each new connection loads them all.
+    """
+    for path in (botocore / "data").rglob("*"):
+        name = path.name.removesuffix(".gz")
+        if name == "endpoints.json":
+            rewrite(path, only_our_services)
+        elif name in SDK_MODELS:
+            rewrite(path, without_documentation)
+    bundle = botocore / "cacert.pem"
+    bundle.write_text(only_our_roots(bundle))
+
+
+def rewrite(path: Path, change: Callable[[Any], Any]) -> None:
+    """Replace a JSON file of the SDK's data, compressed if it was."""
+    packed = path.suffix == ".gz"
+    content = path.read_bytes()
+    changed = change(json.loads(gzip.decompress(content) if packed else content))
+    text = json.dumps(changed, separators=(",", ":")).encode()
+    path.write_bytes(gzip.compress(text, mtime=0) if packed else text)
+
+
+def only_our_services(endpoints: Any) -> Any:
+    """The SDK's list of endpoints, short."""
+    for partition in endpoints["partitions"]:
+        services = partition["services"].items()
+        partition["services"] = {name: each for name, each in services if name in SDK_SERVICES}
+    return endpoints
+
+
+def without_documentation(value: Any) -> Any:
+    """A service's model without its texts.
+
+    >>> without_documentation({"a": [{"documentation": "<p>b</p>"}], "documentation": {"type": "string"}})
+    {'a': [{}], 'documentation': {'type': 'string'}}
+    """
+    if isinstance(value, dict):
+        return {
+            name: without_documentation(each)
+            for name, each in value.items()
+            if name != "documentation" or not isinstance(each, str)
+        }
+    return [without_documentation(each) for each in value] if isinstance(value, list) else value
+
+
+def only_our_roots(bundle: Path) -> str:
+    """The certificates of a bundle that vouch for AWS.  Raises `CannotPackage`."""
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust.load_verify_locations(bundle)
+    found = zip(trust.get_ca_certs(), trust.get_ca_certs(binary_form=True), strict=True)
+    kept = [
+        ssl.DER_cert_to_PEM_cert(der)
+        for described, der in found
+        if any(part in SDK_ROOTS for part in described["subject"])
+    ]
+    if not kept:
+        raise CannotPackage(f"{bundle} has no certificate of Amazon's")
+    return "".join(sorted(kept))
+
+
 def _junk(path: Path, folder: Path) -> bool:
     if path.is_dir():
         return path.name in JUNK_FOLDERS and path.parent != folder
@@ -332,6 +401,7 @@ def package(stage: str, target: Path, project: Path = ROOT, lock: Path | None = 
     folder = target / "code"
     fetch(lock or project / LOCK, folder, machine)
     prune(folder)
+    shorten(folder / "botocore")
     add_app(code, folder)
     compile_all(folder)
     check_import(folder, machine)

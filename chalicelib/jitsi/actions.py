@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from chalicelib import clock, ids
-from chalicelib.errors import Throttled
+from chalicelib.errors import Throttled, Unavailable
 from chalicelib.jitsi import conference as conferences
 from chalicelib.jitsi import counts, messages, principal, settings, store
 from chalicelib.jitsi.conference import Conference, Live, Spread
@@ -17,9 +17,10 @@ from chalicelib.jitsi.principal import LIST, STATE, VISITOR, Principal
 from chalicelib.outbox import kicks
 from chalicelib.realtime import fanout, fronts, ports, subscriptions
 from chalicelib.realtime.ports import Outcome, Post, Session, Sessions
-from chalicelib.realtime.sessions import RowSessions
+from chalicelib.realtime.sessions import RowSessions, standing_session
 from chalicelib.realtime.subscriptions import SubscriptionRow
 from chalicelib.store import keys, writes
+from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.wire.stomp import Version
 
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 API_GATEWAY_LIFE_S: Final = 2 * 3600 + 15 * 60
 GATEWAY_LIFE_S: Final = 24 * 3600
 LATECOMERS_AFTER_S: Final = 30.0
+REPAIR_AFTER_S: Final = 30.0
+"""Longer than a client takes to come back: until then its row speaks for a token whose time is over."""
+KEPT_LONGER_S: Final = 3600.0
+TRIES: Final = 8
 NO_ENTRY: Final = "no entry"
 """The version of a session whose endpoint admits nobody."""
 
@@ -217,37 +222,139 @@ def wait(
     """Put a visitor in the queue, and release it at once if the conference is live.
 
     The row is written first and the live record is read after, strongly; `golive` does it the
-    other way round, so that one of the two sees the other.
+    other way round, so that one of the two sees the other.  The session is read with it: where
+    frames of one socket may overtake each other, the row has to say in the end what the session says.
     """
-    name, epoch = conference.name, mine.epoch
-    together = [
-        found
-        for text in session.subscriptions.values()
-        if (found := messages.listening(text)).kind == VISITOR and found.conference == name
-    ]
-    addresses = messages.addresses(together)
-    data = messages.pack(addresses, messages.usual_destination(VISITOR, name))
-    expires_at = int(clock.now()) + lifetime(socket.front)
-    row = store.queue_row(name, epoch, socket.id, who.token, socket.front, data, expires_at)
-    served = False
-    if len(together) == 1 or not in_rows():
-        subscriptions.subscribe(row)
-    else:
-        standing = subscriptions.extend(row)
-        served = standing is not None and standing.claim is not None
+    name = conference.name
+    row = _queue_row(socket, who, mine, _together(session, mine, identity))
+    claimed = _enter(row)
     while True:
-        live, connected = _live_and_connected(name, socket.id)
-        if not connected:
+        live, current = _live_and_session(name, socket.id)
+        if current is None:
             subscriptions.drop([(row.pk, row.sk)])
             return
-        if live.epoch == epoch:
+        text = current.subscriptions.get(identity)
+        kept = messages.listening(text) if text is not None else None
+        if kept is None or kept.at != mine.at:
+            _agree(socket, who, mine)
+            return
+        if kept.released:
+            return
+        if live.epoch != mine.epoch:
+            before = subscriptions.take((row.pk, row.sk))
+            if before is not None and before.claim and mine.id in _served(before, mine):
+                return  # it was released where it stood, before that epoch ended
+            mine = msgspec.structs.replace(mine, epoch=live.epoch)
+            sessions().change(socket.id, identity, messages.spell(mine))
+            row = _queue_row(socket, who, mine, _together(current, mine, identity))
+            claimed = _enter(row)
+            continue
+        if _fades(live, socket.front) and not store.keep(name):
+            continue
+        asked = _queue_row(socket, who, mine, _together(current, mine, identity))
+        if claimed is not None or asked.data == row.data:
             break
-        old, epoch = (row.pk, row.sk), live.epoch
-        row = store.queue_row(name, epoch, socket.id, who.token, socket.front, data, expires_at)
-        writes.batch(puts=[row], deletes=[old])
-        sessions().change(socket.id, identity, messages.spell(msgspec.structs.replace(mine, epoch=epoch)))
+        row = asked
+        claimed = _enter(row)
     if live.is_live:
-        _release_latecomer(socket, row, name, live, who, [mine_only(mine)] if served else None)
+        _release(socket, row, claimed, mine, who, live)
+
+
+def _release(
+    socket: Socket,
+    row: SubscriptionRow,
+    claimed: SubscriptionRow | None,
+    mine: Listening,
+    who: Principal,
+    live: Live,
+) -> None:
+    """Release a visitor who came to a live conference; `claimed` is what stands in the place of its row."""
+    only = None
+    if claimed is not None:
+        claim = int(claimed.claim or 0)
+        held_back = claim < 0
+        if held_back and mine.id not in _served(claimed, mine):
+            row.claim = claimed.claim
+            if subscriptions.replace(row, claimed):
+                return
+        elif not held_back and subscriptions.claimed_at_ms(claim) < mine.at:
+            # It served what the socket had subscribed before.
+            row = _queue_row(socket, who, mine, [mine])
+            subscriptions.replace(row, claimed)
+        elif mine.id in _served(claimed, mine):
+            return
+        else:
+            only = [mine_only(mine)]
+    _release_latecomer(socket, row, mine.conference, live, who, only)
+
+
+def _served(claimed: SubscriptionRow, mine: Listening) -> list[str]:
+    """The ids of the subscriptions that whoever claimed a row serves."""
+    usual = messages.usual_destination(VISITOR, mine.conference)
+    return [address.id for address in messages.unpack(claimed.data, usual)]
+
+
+def _together(session: Session, mine: Listening, identity: str | None = None) -> list[Listening]:
+    """The subscriptions that the queue row of `mine` stands for: those that wait in its epoch.
+
+    `identity` is that of `mine`, if it is one of them: the session may still have it as it was.
+    """
+    together = []
+    for each, text in session.subscriptions.items():
+        found = mine if each == identity else messages.listening(text)
+        waits = found.epoch >= mine.epoch and not found.released
+        if waits and (found.kind, found.conference) == (VISITOR, mine.conference):
+            together.append(found)
+    return together
+
+
+def _queue_row(socket: Socket, who: Principal, mine: Listening, together: list[Listening]) -> SubscriptionRow:
+    """The row of a socket's visitor in the epoch of `mine`."""
+    name = mine.conference
+    data = messages.pack(messages.addresses(together), messages.usual_destination(VISITOR, name))
+    expires_at = int(clock.now()) + lifetime(socket.front)
+    return store.queue_row(name, mine.epoch, socket.id, who.token, socket.front, data, expires_at)
+
+
+def _enter(row: SubscriptionRow) -> SubscriptionRow | None:
+    """Keep a visitor's row; `None`, or the claimed row that stands there.
+
+    Where the sockets are in this process none is claimed: their front deduplicates.
+    """
+    if in_rows():
+        return subscriptions.enter(row)
+    subscriptions.subscribe(row)
+    return None
+
+
+def _agree(socket: Socket, who: Principal, mine: Listening) -> None:
+    """Have a socket's queue row say what its session says, whoever changes either meanwhile.
+
+    The row is read before the session: a SUBSCRIBE that comes after changes the row, and is seen.
+    """
+    for _ in range(TRIES):
+        key = _queue_row(socket, who, mine, [])
+        row = subscriptions.read((key.pk, key.sk))
+        if row is None or row.claim is not None:
+            return
+        session = sessions().read(socket.id)
+        together = _together(session, mine) if session is not None else []
+        if together:
+            wanted = _queue_row(socket, who, mine, together)
+            if wanted.data == row.data:
+                return
+            subscriptions.amend(wanted)
+        elif subscriptions.drop_if(row):
+            return
+
+
+def _fades(live: Live, front: str) -> bool:
+    """Whether a record that is not live may go by TTL before a row that comes now.
+
+    The next `golive` would then begin with the first epoch and release nobody.
+    """
+    end = clock.now() + lifetime(front) + KEPT_LONGER_S
+    return not live.is_live and 0 < live.kept_until < end
 
 
 def mine_only(mine: Listening) -> Address:
@@ -255,30 +362,27 @@ def mine_only(mine: Listening) -> Address:
     return Address(mine.id, mine.destination, mine.ack)
 
 
-def _live_and_connected(name: str, socket_id: str) -> tuple[Live, bool]:
-    """The live record, and whether the socket still has its session, read in one call.
-
-    Where events of one socket may overtake each other, a disconnect that came before the queue
-    row would otherwise leave that row behind.
-    """
-    if in_rows():
-        return store.read_live_and(name, keys.socket(socket_id))
-    return store.read_live(name), True
+def _live_and_session(name: str, socket_id: str) -> tuple[Live, Session | None]:
+    """The live record and the socket's session, read in one call where both are rows."""
+    if not in_rows():
+        return store.read_live(name), sessions().read(socket_id)
+    live, raw = store.read_live_and(name, keys.socket(socket_id))
+    return live, standing_session(raw)
 
 
 def _release_latecomer(
     socket: Socket, row: SubscriptionRow, name: str, live: Live, who: Principal, only: list[Address] | None
 ) -> None:
     """Release a visitor who came to a live conference, or later to damp a loop (contract 7.4)."""
+    if in_rows() and not live.swept:
+        store.owe_latecomers(name, LATECOMERS_AFTER_S)
     steps = settings.get().damping_steps
     source = who.token or f"source {socket.source}"
     earlier = store.recent_releases(name, source, len(steps) + conferences.FREE_RELEASES)
-    delay = conferences.damping(earlier, steps)
+    delay = conferences.damping(earlier, steps) if only is None else 0.0
     run = -subscriptions.new_run() if delay else subscriptions.new_run()
     held_until = clock.now() + delay if delay else None
     note = store.note_release(row, name, live.epoch, who.token, source, held_until, run)
-    if in_rows() and not live.swept:
-        store.owe_latecomers(name, LATECOMERS_AFTER_S)
     if delay:
         if in_rows():
             subscriptions.claim((row.pk, row.sk), run)
@@ -317,7 +421,7 @@ def release_one(
     could not be sent is given back, for the release that is owed to latecomers.
     """
     where = (row.pk, row.sk)
-    if only is not None or _deduplicates(row.front):
+    if only is not None or deduplicates(row.front):
         send_live(row, name, epoch, bound_ms, only)
         return
     claimed = subscriptions.claim(where, run)
@@ -338,25 +442,40 @@ def send_live(
     if Outcome.RETRY in outcomes:
         return Outcome.RETRY
     if fanout.is_local(row.front):
-        mark_released(socket_id, name)
+        mark_released(socket_id, name, epoch)
     return Outcome.SENT
 
 
-def _deduplicates(front_id: str) -> bool:
+def deduplicates(front_id: str) -> bool:
+    """Whether a front writes one message to one subscription once, however often it is asked to."""
     if fanout.is_local(front_id):
         return True
-    front = fronts.alive().get(front_id)
+    front = fanout.known(front_id)
     return front is not None and front.dedup
 
 
-def mark_released(socket_id: str, name: str) -> None:
-    """Note in this process's memory that a socket's visitor needs nothing any more."""
+def has_left(front_id: str, socket_id: str, name: str) -> bool:
+    """Whether a socket no longer waits for a conference, as far as its session can be seen from here."""
+    held: Sessions | None = _rows
+    if fanout.is_local(front_id):
+        held = ports.current().sessions
+    elif deduplicates(front_id):
+        return False
+    session = held.read(socket_id) if held is not None else None
+    if session is None:
+        return True
+    return not any((each.kind, each.conference) == (VISITOR, name) for each in _subscriptions(session))
+
+
+def mark_released(socket_id: str, name: str, epoch: int) -> None:
+    """Note in this process's memory that who waited in an epoch, or before it, needs nothing any more."""
     session = sessions().read(socket_id)
     if session is None:
         return
     for identity, text in list(session.subscriptions.items()):
         found = messages.listening(text)
-        if found.kind == VISITOR and found.conference == name and not found.released:
+        waited = found.kind == VISITOR and found.conference == name and found.epoch <= epoch
+        if waited and not found.released:
             sessions().change(
                 socket_id, identity, messages.spell(msgspec.structs.replace(found, released=True))
             )
@@ -365,86 +484,152 @@ def mark_released(socket_id: str, name: str) -> None:
 def watch(socket: Socket, session: Session, mine: Listening, conference: Conference) -> None:
     """Let a moderator see how many wait: the number as it is now, and its changes from then on."""
     name = conference.name
-    together = [
-        found
-        for text in session.subscriptions.values()
-        if (found := messages.listening(text)).kind == STATE and found.conference == name
-    ]
     interval = settings.get().state_interval_s
-    if store.watch(name, interval, session.nonce + mine.id[:8]):
-        kicks.kick(store.COUNT, keys.watch(keys.conference(name)), interval)
     waiting = counts.waiting(name)
     row = SubscriptionRow(
-        keys.moderators(keys.conference(name)),
-        socket.id,
+        *_moderator(socket, name),
         front=socket.front,
-        data=messages.pack(messages.addresses(together), messages.usual_destination(STATE, name)),
+        data=_packed(_watching(session, name)),
         shown=waiting,
         expires_at=int(clock.now()) + lifetime(socket.front),
     )
+    # The row comes first: a count that finds nobody to tell ends the counting, unless this is after it.
     subscriptions.subscribe(row)
+    if store.watch(name, interval, session.nonce + mine.id[:8]):
+        kicks.kick(store.COUNT, keys.watch(keys.conference(name)), interval)
     text = messages.message(mine_only(mine), ids.new(), messages.count_body(name, waiting))
-    fanout.send(socket.front, [Post(socket.id, text)])
+    if Outcome.GONE in fanout.send(socket.front, [Post(socket.id, text)]):
+        subscriptions.drop([(row.pk, row.sk)])
+
+
+def _watching(session: Session, name: str) -> list[Listening]:
+    """The subscriptions of a socket to a conference's count."""
+    found = [messages.listening(text) for text in session.subscriptions.values()]
+    return [each for each in found if each.kind == STATE and each.conference == name]
+
+
+def _packed(watching: list[Listening]) -> str:
+    usual = messages.usual_destination(STATE, watching[0].conference)
+    return messages.pack(messages.addresses(watching), usual)
+
+
+def _moderator(socket: Socket, name: str) -> Key:
+    """Where the row of a moderator stands."""
+    return Key(keys.moderators(keys.conference(name)), socket.id)
 
 
 def unsubscribe(socket: Socket, identity: str) -> None:
     """Serve an UNSUBSCRIBE frame; an id that is not known is no fault.  Raises `NotConnected`."""
-    before = sessions().unsubscribe(socket.id, identity)
+    try:
+        before = sessions().unsubscribe(socket.id, identity)
+    except Unavailable:
+        _leave_later(socket)
+        raise
     if before is None:
         raise NotConnected("UNSUBSCRIBE before CONNECT")
     text = before.subscriptions.pop(identity, None)
     if text is None:
         return
-    mine = messages.listening(text)
-    left = [
-        found
-        for other in before.subscriptions.values()
-        if (found := messages.listening(other)).kind == mine.kind and found.conference == mine.conference
-    ]
-    if not left:
-        _leave(socket, who_of(before), [mine])
-    elif mine.kind == VISITOR and not mine.released:
-        row = _queue_row(socket, who_of(before), mine, left)
-        subscriptions.extend(row)
+    mine, who = messages.listening(text), who_of(before)
+    if mine.kind == STATE:
+        left = _watching(before, mine.conference)
+        if left:
+            subscriptions.say(_moderator(socket, mine.conference), _packed(left))
+        else:
+            _leave(socket, who, [mine])
+    elif mine.kind == VISITOR and not mine.released and not _was_released(mine):
+        _unwait(socket, who, mine, _together(before, mine))
 
 
-def _queue_row(socket: Socket, who: Principal, mine: Listening, left: list[Listening]) -> SubscriptionRow:
-    data = messages.pack(messages.addresses(left), messages.usual_destination(VISITOR, mine.conference))
-    expires_at = int(clock.now()) + lifetime(socket.front)
-    return store.queue_row(mine.conference, mine.epoch, socket.id, who.token, socket.front, data, expires_at)
+def _unwait(socket: Socket, who: Principal, mine: Listening, left: list[Listening]) -> None:
+    """Take one subscription out of a socket's queue row, while other frames of the socket are served."""
+    if not in_rows():
+        if left:
+            subscriptions.subscribe(_queue_row(socket, who, mine, left))
+        else:
+            _leave(socket, who, [mine])
+        return
+    row = _queue_row(socket, who, mine, [mine])
+    try:
+        if not left and (grace := _grace(who, mine, (row.pk, row.sk))) is not None:
+            writes.put(grace)
+        if left or not subscriptions.drop_if(row):
+            _agree(socket, who, mine)
+    except Unavailable:
+        kicks.kick(store.DROP, Key(row.pk, row.sk), REPAIR_AFTER_S)
+        raise
 
 
 def disconnect(socket: Socket, gone: bool) -> bool:
     """End a session, by a DISCONNECT frame or because the socket is gone; `False` when there was none.
 
-    In any order, any number of times.
+    In any order, any number of times.  What storage does not take now is done later.
     """
-    session = sessions().delete(socket.id, gone)
-    if session is None or session.version == NO_ENTRY:
-        return False
-    _leave(socket, who_of(session), [messages.listening(text) for text in session.subscriptions.values()])
+    try:
+        session = sessions().delete(socket.id, gone)
+        if session is None or session.version == NO_ENTRY:
+            return False
+        _leave(socket, who_of(session), _subscriptions(session))
+    except Unavailable:
+        _leave_later(socket)
+        raise
     return True
+
+
+def _leave_later(socket: Socket) -> None:
+    """Have the end of a socket seen to once storage answers; its session is all that is needed."""
+    if in_rows():
+        kicks.kick(store.LEAVE, keys.socket(socket.id), REPAIR_AFTER_S)
+
+
+def leave(socket_id: str) -> None:
+    """Finish what the end of a socket, whose session is a row, left undone."""
+    session = _rows.ended(socket_id)
+    if session is not None and session.version != NO_ENTRY:
+        _leave(Socket(socket_id, session.front, ""), who_of(session), _subscriptions(session))
+
+
+def _subscriptions(session: Session) -> list[Listening]:
+    return [messages.listening(text) for text in session.subscriptions.values()]
 
 
 def _leave(socket: Socket, who: Principal, left: list[Listening]) -> None:
     """Take a socket's rows away; a waiting visitor's token may come again after its time (contract 6.4)."""
-    ours = settings.get()
-    deletes: dict[tuple[str, str], None] = {}
+    deletes: dict[Key, None] = {}
     puts: dict[str, Item] = {}
     for mine in left:
         conference = keys.conference(mine.conference)
         if mine.kind == STATE:
-            deletes[keys.moderators(conference), socket.id] = None
+            deletes[_moderator(socket, mine.conference)] = None
         elif mine.kind == VISITOR and not mine.released and not _was_released(mine):
             partition = keys.queue(conference, mine.epoch, store.shard(socket.id))
-            deletes[partition, store.queue_sk(who.token, socket.id)] = None
-            if who.token and ours.reconnect_grace_s:
-                until = who.expires + ours.reconnect_grace_s
-                puts[mine.conference] = store.remember_grace(mine.conference, who.token, until)
-    if puts:
-        writes.batch(puts=list(puts.values()), deletes=list(deletes))
-    else:
-        subscriptions.drop(list(deletes))
+            row_key = Key(partition, store.queue_sk(who.token, socket.id))
+            deletes[row_key] = None
+            grace = _grace(who, mine, row_key)
+            if grace is not None:
+                puts[mine.conference] = grace
+    try:
+        if puts:
+            writes.batch(puts=list(puts.values()), deletes=list(deletes))
+        else:
+            subscriptions.drop(list(deletes))
+    except Unavailable:
+        if not in_rows():
+            for row_key in deletes:
+                kicks.kick(store.DROP, row_key, REPAIR_AFTER_S)
+        raise
+
+
+def _grace(who: Principal, mine: Listening, row_key: tuple[str, str]) -> Item | None:
+    """The row by which a token may come again after its time, if it may.
+
+    A token whose time was over already shows by its queue row that it was accepted: a session
+    also names what was asked for and refused.
+    """
+    grace_s = settings.get().reconnect_grace_s
+    if not who.token or not grace_s or (who.late and subscriptions.read(row_key) is None):
+        return None
+    return store.remember_grace(mine.conference, who.token, who.expires + grace_s)
 
 
 def _was_released(mine: Listening) -> bool:

@@ -83,11 +83,13 @@ class Live:
     window_ms: int | None = None
     swept: bool = False
     """A look at all visitors is owed and has not begun: it will find whoever comes before it."""
+    kept_until: float = 0.0
+    """When the record goes by TTL; 0 where there is none."""
 
     def at(self, now: float) -> "Live":
         """The record as it counts at `now`: the end of its time begins the next epoch."""
         if self.live_until and self.live_until <= now:
-            return Live(epoch=self.epoch + 1)
+            return Live(epoch=self.epoch + 1, kept_until=self.kept_until)
         return self
 
     @property

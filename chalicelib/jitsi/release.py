@@ -1,11 +1,11 @@
 """Releases: the worker's part.  A conference's release, one shard's page of it, and those held back."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from chalicelib import clock
-from chalicelib.errors import Unavailable
+from chalicelib.errors import AppError, Unavailable
 from chalicelib.jitsi import actions, messages, settings, store
 from chalicelib.jitsi.conference import Live
 from chalicelib.jitsi.principal import VISITOR
@@ -14,6 +14,7 @@ from chalicelib.outbox import kicks, owed
 from chalicelib.realtime import fanout, fronts, parallel, ports, subscriptions
 from chalicelib.realtime.fronts import Front
 from chalicelib.realtime.ports import Outcome, Post
+from chalicelib.realtime.sessions import standing_session
 from chalicelib.realtime.subscriptions import SubscriptionRow
 from chalicelib.store import keys, writes
 from chalicelib.store.keys import Key
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 PAGE: Final = 500
 CHUNK: Final = 100
 CLOSE_CHUNK: Final = 100
-FENCE_S: Final = 5.0
+FENCE: Final = 6
+"""The part of a lease that a page does not begin anything in."""
 
 
 def release(key: Key) -> None:
@@ -31,10 +33,9 @@ def release(key: Key) -> None:
     row = owed.claim(LiveRow, key)
     if row is None:
         return
-    now = clock.now()
     name, epoch = row.name, int(row.epoch)
-    live_now = bool(row.live_until) and row.live_until > now
-    last = epoch if live_now else epoch - 1
+    # What was live is owed, also when its time has run out meanwhile; clearing it began the next epoch.
+    last = epoch if row.live_until else epoch - 1
     first = int(row.release_from or last)
     here = ports.current()
     alive = fronts.alive(fresh=True)
@@ -47,7 +48,8 @@ def release(key: Key) -> None:
     if others and owed_epochs:
         if not owed.hold(row, also=[LiveRow.window_ms.set(row.window_ms)]):
             return
-        pages = [page for each in owed_epochs for page in store.page_rows(row, each)]
+        served = here.front_id if here.delivery is not None else ""
+        pages = [page for each in owed_epochs for page in store.page_rows(row, each, served)]
         for page, new in zip(pages, parallel.each(store.owe_page, pages), strict=True):
             if new:
                 kicks.kick(store.PAGE, Key(page.pk, page.sk))
@@ -59,7 +61,12 @@ def release(key: Key) -> None:
 def _look_again(row: LiveRow) -> None:
     """Visitors came while the release was under way, which may have passed them: owe it once more."""
     after = actions.LATECOMERS_AFTER_S
-    late = [LiveRow.since.set(LiveRow.late), LiveRow.late.remove(), LiveRow.owner.remove()]
+    late = [
+        LiveRow.since.set(LiveRow.late),
+        LiveRow.late.remove(),
+        LiveRow.owner.remove(),
+        LiveRow.attempts.set(0),
+    ]
     owed.hold(row, lease_s=after, also=late, provided=LiveRow.late.exists())
 
 
@@ -86,6 +93,7 @@ def _release_local(name: str, epochs: range, window_ms: int) -> None:
     after = settings.get().close_after_release_s
     texts: dict[tuple[str, str, bool], str] = {}
     for socket_id, subscribed in here.listeners.listening(messages.topic(VISITOR, name)):
+        before = len(posts)
         for text in subscribed:
             found = messages.listening(text)
             if found.released or found.epoch not in epochs:
@@ -95,10 +103,11 @@ def _release_local(name: str, epochs: range, window_ms: int) -> None:
             if frame is None:
                 frame = texts[address] = messages.message(messages.Address(*address), ident, body)
             posts.append(Post(socket_id, frame, f"{ident}/{found.id}", after))
-        sockets.append(socket_id)
+        if len(posts) > before:
+            sockets.append(socket_id)
     here.delivery.post(posts)
     for socket_id in sockets:
-        actions.mark_released(socket_id, name)
+        actions.mark_released(socket_id, name, epoch)
 
 
 def page(key: Key) -> None:
@@ -112,27 +121,44 @@ def page(key: Key) -> None:
         _end(row)
         return
     died = tuple(int(each) for each in (row.runs or [])[:-1])
+    try:
+        left_over, claimed = _send_all(row, run, died)
+        if not left_over:
+            _done(row, claimed)
+            return
+        reason = "some sockets could not be reached"
+    except Unavailable as error:
+        # This run has not died: whom it sent the message is not to get it from the next one too.
+        reason = str(error)
+    owed.insist(lambda: owed.postpone(store.PAGE, row, reason, also=[PageRow.runs.set(list(died))]))
+
+
+def _send_all(row: PageRow, run: int, died: tuple[int, ...]) -> tuple[bool, bool]:
+    """Send to the unserved; whether some have to be tried again, and whether any had to be claimed."""
     bound = _bound(row)
     left_over = claimed = False
     for rows in _pages(row):
         by_front: dict[str, list[SubscriptionRow]] = {}
         for visitor in rows:
             by_front.setdefault(visitor.front, []).append(visitor)
-        alive = fronts.alive()
         for front_id, visitors in by_front.items():
-            front = alive.get(front_id)
-            if front is None or fanout.is_local(front_id):
+            if front_id == row.served:
+                continue
+            # One that this process has not heard of may have come a moment ago.
+            front = fanout.known(front_id)
+            if front is None:
                 continue
             if not front.dedup:
                 claimed = True
             for at in range(0, len(visitors), CHUNK):
                 _fence(row)
                 left_over |= _serve(row, front, visitors[at : at + CHUNK], bound, run, died)
-    if left_over:
-        owed.postpone(
-            store.PAGE, row, "some sockets could not be reached", also=[PageRow.runs.set(list(died))]
-        )
-    elif claimed and settings.get().close_after_release_s:
+    return left_over, claimed
+
+
+def _done(row: PageRow, claimed: bool) -> None:
+    """All were sent the message: look after those who do not leave, where the front does not."""
+    if claimed and settings.get().close_after_release_s:
         _close_later(row)
     else:
         _end(row)
@@ -142,7 +168,14 @@ def _end(row: PageRow) -> None:
     """A shard is done, unless another release began meanwhile: then it is looked at once more."""
     if owed.finish(row, unless=PageRow.again.exists()):
         return
-    anew = [PageRow.again.remove(), PageRow.closing.remove(), PageRow.runs.remove(), PageRow.since.set(0)]
+    anew = [
+        PageRow.again.remove(),
+        PageRow.closing.remove(),
+        PageRow.runs.remove(),
+        PageRow.served.remove(),
+        PageRow.attempts.set(0),
+        PageRow.since.set(0),
+    ]
     if owed.hold(row, lease_s=0, also=anew, provided=PageRow.again.exists()):
         kicks.kick(store.PAGE, Key(row.pk, row.sk))
 
@@ -171,7 +204,7 @@ def _pages(row: PageRow) -> Iterator[list[SubscriptionRow]]:
 
 def _fence(row: PageRow) -> None:
     """Stop well before the lease is over, when another worker may begin.  Raises `Unavailable`."""
-    if clock.now() > float(row.due_at or 0) - FENCE_S and not owed.hold(row):
+    if clock.now() > float(row.due_at or 0) - owed.usual_lease_s() / FENCE and not owed.hold(row):
         raise Unavailable("another worker has taken over")
 
 
@@ -180,13 +213,8 @@ def _serve(
 ) -> bool:
     """Send to some visitors of one front; `True` when some have to be tried again."""
     usual = messages.usual_destination(VISITOR, row.name)
-    mine: list[SubscriptionRow]
     free = [each for each in visitors if each.claim is None or each.claim in died]
-    if front.dedup:
-        mine = free
-    else:
-        claims = parallel.each(lambda each: subscriptions.claim((each.pk, each.sk), run, died), free)
-        mine = [each for each in claims if each is not None]
+    mine = free if front.dedup else _claim(free, run, died)
     posts: list[Post] = []
     owners: list[SubscriptionRow] = []
     for visitor in mine:
@@ -196,17 +224,38 @@ def _serve(
         ):
             posts.append(post)
             owners.append(visitor)
+    try:
+        outcomes = fanout.send(front.id, posts)
+    except AppError:
+        if not front.dedup:
+            _unclaim(mine, run)
+        raise
     gone: dict[tuple[str, str], None] = {}
-    again: dict[tuple[str, str], None] = {}
-    for visitor, outcome in zip(owners, fanout.send(front.id, posts), strict=True):
+    again: dict[tuple[str, str], SubscriptionRow] = {}
+    for visitor, outcome in zip(owners, outcomes, strict=True):
         if outcome is Outcome.GONE:
             gone[visitor.pk, visitor.sk] = None
         elif outcome is Outcome.RETRY:
-            again[visitor.pk, visitor.sk] = None
-    subscriptions.drop(list(gone))
+            again[visitor.pk, visitor.sk] = visitor
     if not front.dedup:
-        parallel.each(lambda where: subscriptions.unclaim(where, run), list(again))
+        _unclaim(list(again.values()), run)
+    subscriptions.drop(list(gone))
     return bool(again)
+
+
+def _claim(free: Sequence[SubscriptionRow], run: int, died: tuple[int, ...]) -> list[SubscriptionRow]:
+    """Claim rows for a run; if storage fails, whatever was claimed is given back.  Raises `Unavailable`."""
+    try:
+        claims = parallel.each(lambda each: subscriptions.claim((each.pk, each.sk), run, died), free)
+    except Unavailable:
+        _unclaim(free, run)
+        raise
+    return [each for each in claims if each is not None]
+
+
+def _unclaim(visitors: Sequence[SubscriptionRow], run: int) -> None:
+    """Give back what a run could not serve."""
+    parallel.each(lambda each: subscriptions.unclaim((each.pk, each.sk), run), visitors)
 
 
 def _close_later(row: PageRow) -> None:
@@ -229,9 +278,10 @@ def _close_those_who_stay(row: PageRow) -> None:
             chunk = stay[at : at + CLOSE_CHUNK]
             sockets = {keys.socket(store.socket_of(each.sk)): each for each in chunk}
             found = writes.get_many(list(sockets))
-            for where in found:
-                visitor = sockets[where]
-                fanout.close(visitor.front, store.socket_of(visitor.sk), 1000)
+            for where, raw in found.items():
+                if standing_session(raw) is not None:
+                    visitor = sockets[where]
+                    fanout.close(visitor.front, store.socket_of(visitor.sk), 1000)
 
 
 def _is_served(visitor: SubscriptionRow, alive: Mapping[str, Front]) -> bool:
@@ -249,15 +299,26 @@ def damped(key: Key) -> None:
         row.name, int(row.epoch), row.socket, row.token, row.front, row.data, int(row.expires_at or 0)
     )
     where = (visitor.pk, visitor.sk)
-    standing = subscriptions.read(where)
-    if standing is None or (standing.claim not in (None, row.run)):
-        owed.settle(row)
-        return
-    if standing.claim is None and actions.in_rows() and subscriptions.claim(where, int(row.run)) is None:
+    run = int(row.run)
+    if actions.deduplicates(row.front):
+        standing = subscriptions.read(where)
+    else:
+        standing = subscriptions.claim(where, -run, (run,))
+    if standing is None or actions.has_left(row.front, row.socket, row.name):
         owed.settle(row)
         return
     bound = actions.spread().left(store.read_live(row.name), clock.now())
     if actions.send_live(standing, row.name, int(row.epoch), bound) is Outcome.RETRY:
         owed.postpone(store.DAMPED, row, "the socket could not be reached")
     else:
-        owed.settle(row)
+        owed.insist(lambda: owed.settle(row))
+
+
+def leave(key: Key) -> None:
+    """Finish what the end of a socket left undone."""
+    actions.leave(store.socket_in(key))
+
+
+def drop(key: Key) -> None:
+    """Remove the row of a subscription that is over."""
+    subscriptions.drop([key])

@@ -144,8 +144,17 @@ class _Conversation:
         if self.session is not None and self.session.version in set(Version):
             self.version = Version(self.session.version)
 
+    def _version_for(self, frame: Frame, *names: str) -> Version:
+        """The version by which these headers are read and spelled.
+
+        Where sessions are rows it is looked up only if one has a colon, or is not there.
+        """
+        if not self.asked and any(":" in (frame.get(name) or ":") for name in names):
+            self._look_up()
+        return self.version if self.asked else Version.V1_2
+
     def _phase(self) -> Phase:
-        if self.session is None:
+        if self.session is None or self.session.version == actions.NO_ENTRY:
             return Phase.OPENED
         return Phase.CLOSED if self.session.version == CLOSED else Phase.CONNECTED
 
@@ -170,9 +179,7 @@ class _Conversation:
 
     def subscribe(self, frame: Frame) -> None:
         """SUBSCRIBE."""
-        if not self.asked and any(":" in (frame.get(name) or "") for name in ("id", "destination")):
-            self._look_up()
-        version = self.version if self.asked else Version.V1_2
+        version = self._version_for(frame, "id", "destination")
         identity, to, ack = messages.read_subscribe(frame, version)
         override = None
         if frame.authorization is not None:
@@ -183,7 +190,7 @@ class _Conversation:
 
     def unsubscribe(self, frame: Frame) -> None:
         """UNSUBSCRIBE."""
-        version = self.version if self.asked else Version.V1_2
+        version = self._version_for(frame, "id")
         actions.unsubscribe(self.socket, messages.read_unsubscribe(frame, version))
         self._receipt(frame)
 
@@ -194,20 +201,27 @@ class _Conversation:
     def disconnect(self, frame: Frame) -> None:
         """DISCONNECT: its RECEIPT is owed whatever else is the case (contract 3.5)."""
         receipt = frame.get("receipt")
+        version = self._version_for_receipt(receipt)
         connected = True
         try:
             connected = actions.disconnect(self.socket, gone=False)
         except Unavailable as error:
             log.warning("a session was not removed: %s", error)
         if receipt is not None:
-            self._send(messages.receipt(receipt, self.version), settings.get().close_after_release_s)
+            self._send(messages.receipt(receipt, version), settings.get().close_after_release_s)
         if receipt is None or not connected:
             fanout.close(self.socket.front, self.socket.id, NORMAL)
 
     def _receipt(self, frame: Frame) -> None:
         receipt = frame.get("receipt")
         if receipt is not None:
-            self._send(messages.receipt(receipt, self.version))
+            self._send(messages.receipt(receipt, self._version_for_receipt(receipt)))
+
+    def _version_for_receipt(self, receipt: str | None) -> Version:
+        """The version by which a receipt is spelled (contract 15.3); without a session nothing is escaped."""
+        if not self.asked and receipt is not None and ":" in receipt:
+            self._look_up()
+        return self.version
 
     def _send(self, text: str, close_after: float = 0.0) -> None:
         fanout.send(self.socket.front, [Post(self.socket.id, text, close_after=close_after)])

@@ -24,6 +24,8 @@ RELEASE: Final = "release"
 PAGE: Final = "page"
 DAMPED: Final = "damped"
 COUNT: Final = "count"
+LEAVE: Final = "leave"
+DROP: Final = "drop"
 
 EPOCH_KEPT_S: Final = 48 * 3600
 """A live record outlives every row of its epochs (24 h at most), or an epoch would come again."""
@@ -53,6 +55,8 @@ class PageRow(OwedRow):
     name = UnicodeAttribute()
     epoch = NumberAttribute()
     shard = NumberAttribute()
+    served = UnicodeAttribute(null=True)
+    """The front whose own process began the release, and sent the message to its sockets itself."""
     runs: ListAttribute[int] = ListAttribute(null=True)
     """Runs that began and did not end."""
     closing = NumberAttribute(null=True)
@@ -143,6 +147,7 @@ def _live(name: str, row: LiveRow | None) -> Live:
             float(row.golive_at or 0),
             None if row.window_ms is None else int(row.window_ms),
             (row.due is not None and row.owner is None) or row.late is not None,
+            float(row.expires_at or 0),
         )
     )
     _known.put(name, live)
@@ -164,11 +169,22 @@ def fresh_live(name: str) -> Live:
     return known(name, FRESH_S) or read_live(name)
 
 
-def read_live_and(name: str, other: Key) -> tuple[Live, bool]:
-    """The conference's state and whether another row stands, read strongly in one call."""
+def read_live_and(name: str, other: Key) -> tuple[Live, writes.Raw | None]:
+    """The conference's state and another item if it stands, read strongly in one call."""
     key = keys.live(keys.conference(name))
     found = writes.get_many([key, other])
-    return _live(name, writes.read(LiveRow, found.get(key))), other in found
+    return _live(name, writes.read(LiveRow, found.get(key))), found.get(other)
+
+
+def keep(name: str) -> bool:
+    """Have a live record outlive the rows of its epoch that come now; `False` when it has gone."""
+    key = keys.live(keys.conference(name))
+    until = int(clock.now()) + EPOCH_KEPT_S
+    try:
+        writes.update(*key, actions=[LiveRow.expires_at.set(until)], condition=LiveRow.pk.exists())
+    except writes.Refused:
+        return False
+    return True
 
 
 def go_live(name: str, ttl_s: float) -> Key:
@@ -185,8 +201,10 @@ def go_live(name: str, ttl_s: float) -> Key:
         row = refused.row(LiveRow)
         epoch = int(row.epoch) if row is not None else 1
         over = (LiveRow.live_until <= now) & (LiveRow.epoch == epoch)
+        still_owed = row is not None and row.due is not None
+        first = [LiveRow.release_from.set(LiveRow.release_from | epoch)] if still_owed else []
         try:
-            raw = _record(key, name, now, ttl_s, over, epoch + 1)
+            raw = _record(key, name, now, ttl_s, over, epoch + 1, first)
         except writes.Refused:
             raw = _record(key, name, now, ttl_s, current, 0)
     _live(name, writes.read(LiveRow, raw))
@@ -194,9 +212,16 @@ def go_live(name: str, ttl_s: float) -> Key:
 
 
 def _record(
-    key: Key, name: str, now: float, ttl_s: float, condition: Condition, epoch: int
+    key: Key,
+    name: str,
+    now: float,
+    ttl_s: float,
+    condition: Condition,
+    epoch: int,
+    also: Sequence[Action] = (),
 ) -> writes.Raw | None:
     actions = [
+        *also,
         LiveRow.name.set(name),
         LiveRow.live_until.set(now + ttl_s),
         LiveRow.golive_at.set(now),
@@ -256,10 +281,12 @@ def owe_latecomers(name: str, delay_s: float) -> None:
     now = clock.now()
     key = keys.live(keys.conference(name))
     is_live = LiveRow.live_until.exists()
-    idle = [*owed.owing(RELEASE, key, now + delay_s), LiveRow.since.set(now)]
+    # Who came shortly before this is looked after too: the handler may have waited for storage.
+    since = now - delay_s
+    idle = [*owed.owing(RELEASE, key, now + delay_s), LiveRow.since.set(since)]
     ways = (
         (idle, is_live & LiveRow.due.does_not_exist()),
-        ([LiveRow.late.set(LiveRow.late | now)], is_live & LiveRow.owner.exists()),
+        ([LiveRow.late.set(LiveRow.late | since)], is_live & LiveRow.owner.exists()),
         (idle, is_live & LiveRow.due.does_not_exist()),
     )
     for actions, condition in ways:
@@ -299,6 +326,11 @@ def queue_sk(token: str, socket_id: str) -> str:
 def socket_of(sk: str) -> str:
     """The socket in a visitor's sort key."""
     return sk.partition(".")[2]
+
+
+def socket_in(key: Key) -> str:
+    """The socket of a session's key."""
+    return key.pk[1:]
 
 
 def partitions(name: str, epoch: int) -> list[str]:
@@ -386,8 +418,8 @@ def note_release(
     return key
 
 
-def page_rows(live: LiveRow, epoch: int) -> list[PageRow]:
-    """What a release owes in each shard of one epoch."""
+def page_rows(live: LiveRow, epoch: int, served: str) -> list[PageRow]:
+    """What a release owes in each shard of one epoch, whose visitors of the front `served` were sent all."""
     conference = keys.conference(live.name)
     now = clock.now()
     rows = []
@@ -399,6 +431,7 @@ def page_rows(live: LiveRow, epoch: int) -> list[PageRow]:
                 name=live.name,
                 epoch=epoch,
                 shard=number,
+                served=served or None,
                 since=live.since or 0,
                 window_ms=live.window_ms or 0,
                 golive_at=live.golive_at or 0,
@@ -415,11 +448,11 @@ def owe_page(row: PageRow) -> bool:
     """Keep what a release owes in a shard; `False` when one is under way there, which then begins anew."""
     while True:
         try:
-            writes.put(row, PageRow.pk.does_not_exist())
+            writes.put(row, PageRow.due.does_not_exist())
         except writes.Refused:
             try:
                 writes.update(
-                    row.pk, row.sk, actions=[PageRow.again.set(clock.now())], condition=PageRow.pk.exists()
+                    row.pk, row.sk, actions=[PageRow.again.set(clock.now())], condition=PageRow.due.exists()
                 )
             except writes.Refused:
                 continue

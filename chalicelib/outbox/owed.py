@@ -13,8 +13,8 @@ from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from chalicelib import clock, ids
-from chalicelib.errors import AppError
+from chalicelib import clock, ids, settings
+from chalicelib.errors import AppError, Unavailable
 from chalicelib.outbox import kicks
 from chalicelib.store import keys, writes
 from chalicelib.store.keys import Key
@@ -22,8 +22,8 @@ from chalicelib.store.table import DUE_INDEX, Item, Owing
 
 log = logging.getLogger(__name__)
 
-LEASE_S: Final = 30.0
 ATTEMPTS: Final = 12
+INSIST: Final = 3
 BACKOFF_S: Final = 2.0
 LONGEST_BACKOFF_S: Final = 300.0
 SWEEP_PAGE: Final = 100
@@ -50,19 +50,26 @@ class DeadRow(Item):
 
 
 Row = TypeVar("Row", bound=OwedRow)
+T = TypeVar("T")
 Worker = Callable[[Key], None]
 
 _workers: dict[str, Worker] = {}
+_unswept: set[str] = set()
 
 
-def serve(kind: str, worker: Worker) -> None:
-    """Have `worker` called with the key of each owed row of `kind`; the composition root does this."""
+def serve(kind: str, worker: Worker, *, swept: bool = True) -> None:
+    """Have `worker` called with the key of each owed row of `kind`; the composition root does this.
+
+    What is not `swept` has no owed rows: the kick itself is all that asks for it.
+    """
     _workers[kind] = worker
+    if not swept:
+        _unswept.add(kind)
 
 
 def kinds() -> Sequence[str]:
-    """The kinds that somebody serves."""
-    return sorted(_workers)
+    """The kinds of owed rows that somebody serves."""
+    return sorted(_workers.keys() - _unswept)
 
 
 def owing(kind: str, key: Key, at: float) -> list[Action]:
@@ -75,17 +82,31 @@ def owing(kind: str, key: Key, at: float) -> list[Action]:
     ]
 
 
+def usual_lease_s() -> float:
+    """For how long a worker has a row to itself."""
+    return settings.get().work_lease_s
+
+
 def claim(
-    cls: type[Row], key: Key, *, lease_s: float = LEASE_S, early_s: float = 0.0, also: Sequence[Action] = ()
+    cls: type[Row],
+    key: Key,
+    *,
+    lease_s: float | None = None,
+    early_s: float = 0.0,
+    also: Sequence[Action] = (),
+    endless: bool = False,
 ) -> Row | None:
-    """Take an owed row on until its lease is over; `None` when nothing is due or another worker has it."""
+    """Take an owed row on until its lease is over; `None` when nothing is due or another worker has it.
+
+    What was taken on too often and never done goes to the dead letters, unless it is `endless`.
+    """
     now = clock.now()
     owner = ids.new()
     try:
         raw = writes.update(
             *key,
             actions=[
-                cls.due_at.set(now + lease_s),
+                cls.due_at.set(now + (usual_lease_s() if lease_s is None else lease_s)),
                 cls.owner.set(owner),
                 cls.attempts.set((cls.attempts | 0) + 1),
                 *also,
@@ -93,10 +114,27 @@ def claim(
             condition=cls.due.exists() & (cls.due_at <= now + early_s),
             returns="ALL_NEW",
         )
+        row = writes.read(cls, raw)
     except writes.Refused as refused:
         row = refused.row(cls)
-        return row if row is not None and row.owner == owner else None
-    return writes.read(cls, raw)
+        if row is None or row.owner != owner:
+            return None
+    if row is not None and not endless and int(row.attempts or 0) > ATTEMPTS:
+        kind, attempts = str(row.due).rpartition("#")[0], int(row.attempts or 0)
+        bury(kind, key, "it was taken on again and again and never done", attempts)
+        settle(row)
+        return None
+    return row
+
+
+def insist(write: Callable[[], T]) -> T:
+    """Repeat a write that fails: what it notes was done, and would be done again.  Raises `Unavailable`."""
+    for _ in range(INSIST - 1):
+        try:
+            return write()
+        except Unavailable:
+            continue
+    return write()
 
 
 def mine(row: OwedRow) -> Condition:
@@ -107,12 +145,12 @@ def mine(row: OwedRow) -> Condition:
 def hold(
     row: OwedRow,
     *,
-    lease_s: float = LEASE_S,
+    lease_s: float | None = None,
     also: Sequence[Action] = (),
     provided: Condition | None = None,
 ) -> bool:
     """Prolong the lease and note progress; `False` when another worker has taken over."""
-    until = clock.now() + lease_s
+    until = clock.now() + (usual_lease_s() if lease_s is None else lease_s)
     condition = mine(row) if provided is None else mine(row) & provided
     try:
         writes.update(row.pk, row.sk, actions=[OwedRow.due_at.set(until), *also], condition=condition)

@@ -106,9 +106,10 @@ class Connections:
         """Have ready what the first post needs: credentials, TLS roots, a line.  Raises `Unavailable`."""
         if endpoint.kind == API_GATEWAY:
             self._credentials()
-        if endpoint.url.startswith("https:"):
-            tls()
-        self._engine().open_first(self._route(endpoint))
+        route = self._route(endpoint)
+        if route.address.tls:
+            tls(route.address.roots)
+        self._engine().open_first(route)
 
     def post_many(self, endpoint: Endpoint, posts: Iterable[Post]) -> list[Outcome]:
         """Send each text; the outcomes in the same order.  `posts` is read as fast as they are sent.
@@ -220,7 +221,8 @@ def read_address(endpoint: Endpoint) -> Address:
     authority = f"[{host}]" if ":" in host else host
     if port not in (None, usual):
         authority += f":{port}"
-    return Address(host, port or usual, secure, authority, base)
+    roots = aws.roots() if endpoint.kind == API_GATEWAY else ""
+    return Address(host, port or usual, secure, authority, base, roots)
 
 
 class _Batch:

@@ -79,6 +79,8 @@ class Address:
     """The `Host` header."""
     base: str
     """The path that every target follows."""
+    roots: str = ""
+    """The file of certificates that vouch for it; the system's, unless given."""
 
 
 class Signed(NamedTuple):
@@ -123,9 +125,9 @@ class Call:
 
 
 @cache
-def tls() -> ssl.SSLContext:
-    """The process's TLS settings; `AWS_CA_BUNDLE` names the roots, otherwise the system's are read."""
-    return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
+def tls(roots: str) -> ssl.SSLContext:
+    """The process's TLS settings for peers that `roots` vouch for, or whatever file `AWS_CA_BUNDLE` names."""
+    return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or roots or None)
 
 
 def parse(data: bytes) -> Answer | None:
@@ -533,9 +535,10 @@ class Lane:
         """Open a line, for one call in particular or for those that wait."""
         address = self.address
         try:
+            secured = tls(address.roots) if address.tls else None
             async with asyncio.timeout(self.limits.timeout_s):
                 _, line = await self.engine.loop.create_connection(
-                    lambda: Line(self), address.host, address.port, ssl=tls() if address.tls else None
+                    lambda: Line(self), address.host, address.port, ssl=secured
                 )
         except Exception as error:  # no address, no route, no trust: it is all the same to the calls
             self._forget(asyncio.current_task())

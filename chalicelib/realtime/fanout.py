@@ -27,7 +27,7 @@ settings.also_reset(connections.cache_clear)
 
 
 def warm() -> None:
-    """Make the client, and a line to API Gateway where there is one; one that does not answer now may later."""
+    """Make the client, and a line to API Gateway where there is one; if it fails now, it may work later."""
     client = connections()
     front = fronts.api_gateway()
     if front is not None:
@@ -50,7 +50,9 @@ def is_local(front_id: str) -> bool:
 
 
 def known(front_id: str) -> Front | None:
-    """A living front by its id; one that is unknown is looked up once more."""
+    """A living front by its id; a gateway that is unknown is looked up once more."""
+    if front_id == fronts.API_GATEWAY:
+        return fronts.api_gateway()
     return fronts.alive().get(front_id) or fronts.alive(fresh=True).get(front_id)
 
 

@@ -103,14 +103,16 @@ settings.also_reset(_cache.forget)
 def alive(fresh: bool = False) -> Mapping[str, Front]:
     """The fronts whose lease runs, API Gateway among them where there is one.
 
-    Read anew every five seconds, or now if `fresh`.
+    Read anew every five seconds, when a lease seems to be over that was prolonged meanwhile, or
+    now if `fresh`.
     """
     now = clock.now()
     with _cache.lock:
-        if fresh or clock.monotonic() - _cache.at > CACHE_S:
-            _cache.fronts = _read()
+        over = any(front.alive_until <= now for front in _cache.fronts.values())
+        if fresh or over or clock.monotonic() - _cache.at > CACHE_S:
+            _cache.fronts = {name: front for name, front in _read().items() if front.alive_until > now}
             _cache.at = clock.monotonic()
-        return {name: front for name, front in _cache.fronts.items() if front.alive_until > now}
+        return dict(_cache.fronts)
 
 
 def _read() -> dict[str, Front]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from typing import TypeVar
 
@@ -20,7 +21,10 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def each(function: Callable[[A], B], items: Iterable[A]) -> list[B]:
-    """`function` of each item, in order; the first error is raised after all have ended."""
+    """`function` of each item, in order and each in the caller's context.
+
+    The first error is raised after all have ended.
+    """
     wanted = list(items)
     if len(wanted) < 2 or getattr(_inside, "pool", False):
         return [function(item) for item in wanted]
@@ -32,7 +36,7 @@ def each(function: Callable[[A], B], items: Iterable[A]) -> list[B]:
         finally:
             _inside.pool = False
 
-    futures = [_pool().submit(inside, item) for item in wanted]
+    futures = [_pool().submit(copy_context().run, inside, item) for item in wanted]
     errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         raise errors[0]

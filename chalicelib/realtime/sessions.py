@@ -1,24 +1,38 @@
 """The two adapters of the `Sessions` port: rows, and the memory of the process that holds the sockets."""
 
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from pynamodb.attributes import MapAttribute, UnicodeAttribute
 from pynamodb.expressions.operand import Path
 
+from chalicelib import clock, ids
 from chalicelib.realtime.ports import CLOSED, Session
 from chalicelib.store import keys, writes
 from chalicelib.store.table import Item
 
+ENDED_KEPT_S: Final = 3600.0
+"""Frames that come late and repairs look at a session that has ended; then it goes by TTL."""
+
 
 class SessionRow(Item):
-    """A socket's session, where the socket is held by a front that remembers nothing."""
+    """A socket's session, where the socket is held by a front that remembers nothing.
+
+    What ends or leaves is marked and not removed: botocore repeats a call whose answer was lost,
+    and a removal can say what it removed only once.
+    """
 
     front = UnicodeAttribute(attr_name="f")
     version = UnicodeAttribute(attr_name="v")
     who = UnicodeAttribute(attr_name="w")
     nonce = UnicodeAttribute(attr_name="n")
     subscriptions: MapAttribute[str, Any] = MapAttribute(attr_name="s", default=dict)
+    ended = UnicodeAttribute(attr_name="e", null=True)
+    """Which call ended the session."""
+    left_id = UnicodeAttribute(attr_name="k", null=True)
+    left = UnicodeAttribute(attr_name="u", null=True)
+    """The subscription that was removed last, and its id."""
 
 
 def _spelled(subscription_id: str) -> str:
@@ -39,6 +53,12 @@ def _session(row: SessionRow | None) -> Session | None:
     )
 
 
+def standing_session(raw: writes.Raw | None) -> Session | None:
+    """The session in an item that was read, unless it has ended."""
+    row = writes.read(SessionRow, raw)
+    return None if row is None or row.ended is not None else _session(row)
+
+
 class RowSessions:
     """Sessions as rows: every call may run in another process than the one before."""
 
@@ -53,14 +73,15 @@ class RowSessions:
             expires_at=session.expires_at,
         )
         try:
-            writes.put(row, SessionRow.pk.does_not_exist())
+            writes.put(row, SessionRow.pk.does_not_exist() | SessionRow.ended.exists())
         except writes.Refused as refused:
             return _session(refused.row(SessionRow))
         return None
 
     def read(self, socket_id: str) -> Session | None:
         """The session as it stands."""
-        return _session(writes.get(SessionRow, *keys.socket(socket_id), consistent=True))
+        row = writes.get(SessionRow, *keys.socket(socket_id), consistent=True)
+        return None if row is None or row.ended is not None else _session(row)
 
     def subscribe(self, socket_id: str, subscription_id: str, subscription: str) -> Session | None:
         """Add a subscription unless that id is taken; the session after it, `None` without one."""
@@ -69,7 +90,7 @@ class RowSessions:
             raw = writes.update(
                 *keys.socket(socket_id),
                 actions=[path.set(path | subscription)],
-                condition=SessionRow.pk.exists(),
+                condition=SessionRow.pk.exists() & SessionRow.ended.does_not_exist(),
                 returns="ALL_NEW",
             )
         except writes.Refused:
@@ -90,24 +111,59 @@ class RowSessions:
         try:
             raw = writes.update(
                 *keys.socket(socket_id),
-                actions=[path.remove()],
-                condition=SessionRow.pk.exists(),
+                actions=[Path("u").set(path), SessionRow.left_id.set(subscription_id), path.remove()],
+                condition=path.exists() & SessionRow.ended.does_not_exist(),
                 returns="ALL_OLD",
             )
-        except writes.Refused:
-            return None
+        except writes.Refused as refused:
+            row = refused.row(SessionRow)
+            if row is None:
+                return None
+            if row.ended is not None:  # a DISCONNECT that the client sent after this has overtaken it
+                return Session(row.front, CLOSED, "", row.nonce, 0)
+            before = _session(row)
+            if before is not None and row.left_id == subscription_id and row.left is not None:
+                before.subscriptions[subscription_id] = row.left
+            return before
         return _session(writes.read(SessionRow, raw))
 
     def delete(self, socket_id: str, gone: bool) -> Session | None:
         """End a session; what it was, `None` without one.
 
-        Most sockets that go had sent DISCONNECT, which left nothing: a read finds that out for
-        a fraction of what removing nothing costs.
+        Most sockets that go had sent DISCONNECT: a read finds that out for a fraction of what
+        ending it again costs.
         """
-        if gone and writes.get(SessionRow, *keys.socket(socket_id), consistent=True) is None:
+        if gone and self.read(socket_id) is None:
             return None
-        raw = writes.delete(*keys.socket(socket_id), returns="ALL_OLD")
-        return _session(writes.read(SessionRow, raw))
+        me = ids.new()
+        row = self._end(socket_id, me)
+        return _session(row) if row is not None and row.ended == me else None
+
+    def ended(self, socket_id: str) -> Session | None:
+        """End a session that may have ended already; what it was, `None` if there never was one.
+
+        What it had left last is in it: nobody may have seen to that.
+        """
+        row = self._end(socket_id, ids.new())
+        session = _session(row)
+        if row is not None and session is not None and row.left_id is not None and row.left is not None:
+            session.subscriptions.setdefault(row.left_id, row.left)
+        return session
+
+    def _end(self, socket_id: str, by: str) -> SessionRow | None:
+        try:
+            raw = writes.update(
+                *keys.socket(socket_id),
+                actions=[
+                    SessionRow.ended.set(SessionRow.ended | by),
+                    SessionRow.expires_at.set(int(clock.now() + ENDED_KEPT_S)),
+                ],
+                condition=SessionRow.pk.exists(),
+                returns="ALL_NEW",
+            )
+        except writes.Refused:
+            return None
+        return writes.read(SessionRow, raw)
 
 
 class MemorySessions:
@@ -115,11 +171,12 @@ class MemorySessions:
 
     `topic_of` reads the topic out of the facade's text of a subscription.  One socket's calls
     come one at a time; those of different sockets from different threads, hence only operations
-    that are atomic in CPython.
+    that are atomic in CPython, and a lock where a topic begins and ends.
     """
 
     def __init__(self, topic_of: Callable[[str], str]) -> None:
         self._topic_of = topic_of
+        self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._topics: dict[str, dict[str, None]] = {}
 
@@ -145,7 +202,9 @@ class MemorySessions:
         if session is None:
             return None
         if session.subscriptions.setdefault(subscription_id, subscription) is subscription:
-            self._topics.setdefault(self._topic_of(subscription), {})[socket_id] = None
+            topic = self._topic_of(subscription)
+            with self._lock:
+                self._topics.setdefault(topic, {})[socket_id] = None
         return session
 
     def change(self, socket_id: str, subscription_id: str, subscription: str) -> None:
@@ -199,8 +258,9 @@ class MemorySessions:
         return found
 
     def _forget(self, topic: str, socket_id: str) -> None:
-        sockets = self._topics.get(topic)
-        if sockets is not None:
-            sockets.pop(socket_id, None)
-            if not sockets:
-                self._topics.pop(topic, None)
+        with self._lock:
+            sockets = self._topics.get(topic)
+            if sockets is not None:
+                sockets.pop(socket_id, None)
+                if not sockets:
+                    self._topics.pop(topic, None)

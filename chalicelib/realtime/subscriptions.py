@@ -5,7 +5,7 @@ The row is small on purpose (at most 96 bytes): every count and every fan-out re
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
@@ -13,6 +13,8 @@ from chalicelib import clock
 from chalicelib.realtime import parallel
 from chalicelib.store import writes
 from chalicelib.store.table import Item
+
+RUNS_A_MS: Final = 1000
 
 
 class SubscriptionRow(Item):
@@ -38,6 +40,11 @@ def drop(rows: Sequence[tuple[str, str]]) -> None:
         writes.delete(*rows[0])
     elif rows:
         writes.batch(deletes=rows)
+
+
+def take(row_key: tuple[str, str]) -> SubscriptionRow | None:
+    """Forget a subscription; the row that stood there."""
+    return writes.read(SubscriptionRow, writes.delete(*row_key, returns="ALL_OLD"))
 
 
 def count(partitions: Sequence[str], fronts: Iterable[str]) -> int:
@@ -74,22 +81,64 @@ def find(partition: str, prefix: str) -> list[SubscriptionRow]:
 
 def new_run() -> int:
     """A number that no other run has: the time and chance; it tells a repeated claim from another's."""
-    return int(clock.now() * 1000) * 1000 + secrets.randbelow(1000)
+    return int(clock.now() * 1000) * RUNS_A_MS + secrets.randbelow(RUNS_A_MS)
 
 
-def extend(row: SubscriptionRow) -> SubscriptionRow | None:
-    """Change what a standing row says of its socket; the row after it, with its claim if it has one."""
-    raw = writes.update(
-        row.pk,
-        row.sk,
-        actions=[
-            SubscriptionRow.front.set(row.front),
-            SubscriptionRow.data.set(row.data),
-            SubscriptionRow.expires_at.set(row.expires_at),
-        ],
-        returns="ALL_NEW",
-    )
-    return writes.read(SubscriptionRow, raw)
+def claimed_at_ms(claim: float) -> int:
+    """When a claim was made, in milliseconds."""
+    return abs(int(claim)) // RUNS_A_MS
+
+
+def enter(row: SubscriptionRow) -> SubscriptionRow | None:
+    """Keep a subscription that may be claimed at any moment; `None`, or the claimed row that stands there.
+
+    What a claimed row says never changes: whom it names was served by whoever claimed it.  Without
+    the condition a put that botocore repeats would wipe the claim away.
+    """
+    try:
+        writes.put(row, SubscriptionRow.claim.does_not_exist())
+    except writes.Refused as refused:
+        return refused.row(SubscriptionRow)
+    return None
+
+
+def replace(row: SubscriptionRow, claimed: SubscriptionRow) -> bool:
+    """Put a row in the place of a claimed one; `False` when that one is gone or was claimed anew."""
+    try:
+        writes.put(row, SubscriptionRow.claim == claimed.claim)
+    except writes.Refused:
+        return False
+    return True
+
+
+def amend(row: SubscriptionRow) -> bool:
+    """Change what a standing row says; `False` when it is gone or claimed, and then nothing changes."""
+    try:
+        writes.put(row, SubscriptionRow.pk.exists() & SubscriptionRow.claim.does_not_exist())
+    except writes.Refused:
+        return False
+    return True
+
+
+def say(row_key: tuple[str, str], data: str) -> None:
+    """Change what a standing row says of its socket."""
+    try:
+        writes.update(
+            *row_key, actions=[SubscriptionRow.data.set(data)], condition=SubscriptionRow.pk.exists()
+        )
+    except writes.Refused:
+        return
+
+
+def drop_if(row: SubscriptionRow) -> bool:
+    """Forget a subscription; `False` when the row that stands there says something else."""
+    try:
+        writes.delete(
+            row.pk, row.sk, SubscriptionRow.data.does_not_exist() | (SubscriptionRow.data == row.data)
+        )
+    except writes.Refused:
+        return False
+    return True
 
 
 def claim(row_key: tuple[str, str], run: int, instead_of: Sequence[int] = ()) -> SubscriptionRow | None:
@@ -132,6 +181,7 @@ def show(row_key: tuple[str, str], number: int, before: int | None) -> bool:
             actions=[SubscriptionRow.shown.set(number)],
             condition=SubscriptionRow.pk.exists() & condition,
         )
-    except writes.Refused:
-        return False
+    except writes.Refused as refused:
+        row = refused.row(SubscriptionRow)
+        return row is not None and row.shown == number  # this very write, its first answer lost
     return True

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import botocore.session
+from botocore import httpsession
 from botocore.config import Config
 
 _lock = threading.Lock()
@@ -19,6 +20,11 @@ def session() -> botocore.session.Session:
     """The session: what one client loads of the SDK's data, the next one finds there."""
     with _lock:
         return _session()
+
+
+def roots() -> str:
+    """The file of certificates that the SDK trusts; the package's has those of AWS alone, quickly read."""
+    return str(httpsession.where())
 
 
 def client(service: str, config: Config) -> Any:

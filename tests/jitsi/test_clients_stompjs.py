@@ -244,19 +244,12 @@ def test_a_denied_token_ends_the_reconnecting_at_the_fifth_try(edge, tokens, sta
 
 
 def test_an_unknown_path_ends_the_reconnecting_too(edge, tokens, start):
-    client = Client(node.FOLDER)
-    client.tell(
-        "activate",
-        kind="stock",
-        url=f"{edge.ws}/nowhere",
-        topic=VISITOR,
-        token=tokens.visitor(),
-        options={"reconnectDelay": TRY_AGAIN_MS},
-    )
+    address = f"{edge.ws}/nowhere"
+    client = start("stock", edge, VISITOR, tokens.visitor(), brokerURL=address, reconnectDelay=TRY_AGAIN_MS)
 
     client.until("gave up")
+    assert {each["reason"] for each in client.happened("failure")} == {"socket"}
     assert len(client.happened("handshake")) == 5
-    client.stop()
 
 
 def test_beats_keep_a_stock_client_connected_in_both_directions(edge, tokens, start):

@@ -36,6 +36,7 @@ from chalicelib.realtime.connections import Connections, Endpoint
 from chalicelib.realtime.engine import Answer, BadAnswer, Pacer, parse
 from chalicelib.realtime.ports import Outcome, Post
 from chalicelib.realtime.signing import Credentials, Hmac, SigV4
+from chalicelib.store import aws
 from tests.support.connections_server import Reply, Request, Server
 from tests.support.scale import scaled
 
@@ -874,13 +875,13 @@ def test_without_good_credentials_nothing_is_sent(
 
 
 def test_the_process_credentials_are_botocores(monkeypatch: pytest.MonkeyPatch) -> None:
-    connections._session.cache_clear()
+    aws._session.cache_clear()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
 
     assert connections.botocore_credentials() == Credentials("AKID", "hidden", "token")
-    connections._session.cache_clear()
+    aws._session.cache_clear()
 
 
 def test_without_a_secret_no_gateway_is_called(listen: Listen, connect: Connect) -> None:

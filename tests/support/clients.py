@@ -51,6 +51,9 @@ class StompClient:
             open_timeout=20,
             close_timeout=2,
             max_size=None,
+            max_queue=None,  # beats that nobody reads shall not keep the end of the socket from being seen
+            ping_interval=None,
+            proxy=None,  # to look for one means to read an environment that pytest is changing
             legacy=True,
             **given,
         )

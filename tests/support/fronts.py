@@ -80,6 +80,10 @@ class Front:
         self.dynamodb = dynamodb
         self.clients: list[StompClient] = []
 
+    def again(self) -> "Front":
+        """The same gateway with clients of one's own."""
+        return Front(self.name, self.gateway, self.table, self.dynamodb)
+
     @property
     def edge(self) -> bool:
         """Whether it is a gateway with its extensions, and no imitation of API Gateway."""

@@ -1,71 +1,152 @@
-"""jigasi's side of the queue, byte for byte: text frames, binary heart-beats, a parser that splits lines."""
+"""jigasi's client of the queue, byte for byte as the contract observed it (sections 3.1 to 3.5, 5.1).
+
+Text frames with their headers in its order, beats as binary, a parser that splits lines, no sub-protocol.
+"""
 
 import json
+import threading
 import time
-from typing import Any
+from dataclasses import dataclass, field
 
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 LONGEST = 2**63 - 1
+CLOSED_BY_US = "closed by us"
+NO_BEAT = "no beat"
 
 
+def connect_frame(token: str, beat_ms: int) -> str:
+    """CONNECT."""
+    return (
+        f"CONNECT\naccept-version:1.2,1.1,1.0\nheart-beat:{beat_ms},{beat_ms}\n"
+        f"Authorization:Bearer {token}\n\n\0"
+    )
+
+
+def subscribe_frame(topic: str) -> str:
+    """SUBSCRIBE, the first and only one."""
+    return f"SUBSCRIBE\ndestination:{topic}\nid:1\n\n\0"
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One frame as the line-splitting parser sees it."""
+
+    command: str
+    headers: dict[str, str]
+    body: str
+
+
+def parse(text: str) -> Parsed:
+    """Split at LF: the command, headers up to the first empty line, and all the rest run together."""
+    lines = text.split("\n")
+    headers: dict[str, str] = {}
+    at = 1
+    while at < len(lines) and lines[at] != "":
+        name, value = lines[at].split(":", 1)
+        headers[name] = value
+        at += 1
+    return Parsed(lines[0], headers, "".join(lines[at + 1 :]).replace("\0", ""))
+
+
+def long(value: object) -> int:
+    """A number of JSON as a 64-bit integer.  Raises `TypeError` for anything else, as the cast does."""
+    if type(value) is not int or not -LONGEST - 1 <= value <= LONGEST:
+        raise TypeError(f"not a Long: {value!r}")
+    return value
+
+
+@dataclass
 class Jigasi:
-    """The SIP gateway's hand-written STOMP over one WebSocket, without a sub-protocol."""
+    """One waiting call; it runs in a thread of its own until it is released, closed or left."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self.socket = connect(
-            url, subprotocols=None, compression=None, legacy=True, open_timeout=20, close_timeout=2
+    url: str
+    topic: str
+    token: str
+    beat_ms: int = 15_000
+    connected: threading.Event = field(default_factory=threading.Event)
+    live: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+    delay_ms: int = -1
+    messages: int = 0
+    beats_sent: int = 0
+    beats_seen: int = 0
+    unknown: list[str] = field(default_factory=list)
+    """Commands that it does not know, ERROR among them: logged and forgotten."""
+    ended: str | int | None = None
+    """Why it is over: the close code, or what it says itself."""
+
+    def __post_init__(self) -> None:
+        self._socket: ClientConnection = connect(
+            self.url,
+            subprotocols=None,
+            compression=None,
+            proxy=None,
+            ping_interval=None,
+            open_timeout=20,
+            close_timeout=2,
+            legacy=True,
         )
-        self.token = token
+        assert self._socket.subprotocol is None
+        self._sends_s = self._expects_s = 0.0
+        self._next_beat = self._silent_since = time.monotonic()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
-    def close(self) -> None:
-        """Close the socket; jigasi sends no DISCONNECT."""
-        self.socket.close()
+    def leave(self) -> None:
+        """Close the socket, without DISCONNECT; what it does once it is told live, too."""
+        self.ended = CLOSED_BY_US
+        self._socket.close()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
 
-    def connect(self) -> None:
-        """CONNECT with jigasi's headers in its order; the answer has to be CONNECTED."""
-        self.socket.send(
-            "CONNECT\naccept-version:1.2,1.1,1.0\nheart-beat:15000,15000\n"
-            f"Authorization:Bearer {self.token}\n\n\0"
-        )
-        command, headers, _ = self.read()
-        assert command == "CONNECTED"
-        assert headers["version"] == "1.2"
-        assert headers["heart-beat"].count(",") == 1
+    def _run(self) -> None:
+        try:
+            self._socket.send(connect_frame(self.token, self.beat_ms))
+            while self.ended is None:
+                self._once()
+        except ConnectionClosed as closed:
+            if self.ended is None:
+                self.ended = closed.rcvd.code if closed.rcvd is not None else None
+        finally:
+            self.over.set()
 
-    def subscribe(self, conference: str) -> None:
-        """SUBSCRIBE with `destination` before `id:1`."""
-        self.socket.send(f"SUBSCRIBE\ndestination:/secured/conference/visitor/topic.{conference}\nid:1\n\n\0")
+    def _once(self) -> None:
+        try:
+            got = self._socket.recv(timeout=0.05)
+        except TimeoutError:
+            got = None
+        now = time.monotonic()
+        if isinstance(got, str):  # a binary message is dropped
+            self._silent_since = now
+            self._take(got)
+        if self._sends_s and now >= self._next_beat:
+            self._next_beat = now + self._sends_s
+            self.beats_sent += 1
+            self._socket.send(b"\n")
+        if self._expects_s and now - self._silent_since > 2 * self._expects_s:
+            self.ended = NO_BEAT
 
-    def beat(self) -> None:
-        """A heart-beat, as a binary message."""
-        self.socket.send(b"\n")
-
-    def read(self, timeout: float = 20.0) -> tuple[str, dict[str, str], str]:
-        """The next frame: the first line is the command, the first empty line ends the headers, and all lines
-        behind it are the body.  Binary messages are dropped; a lone line end is a heart-beat."""
-        end = time.monotonic() + timeout
-        while True:
-            got = self.socket.recv(timeout=max(0.0, end - time.monotonic()))
-            if isinstance(got, bytes) or got == "\n":
-                continue
-            lines = got.split("\n")
-            headers = {}
-            at = 1
-            while lines[at]:
-                name, _, value = lines[at].partition(":")
-                headers[name] = value
-                at += 1
-            return lines[0], headers, "".join(lines[at + 1 :]).rstrip("\0")
-
-    def live(self) -> dict[str, Any]:
-        """Wait for the live message; both fields are read without asking whether they are there."""
-        command, headers, body = self.read()
-        assert command == "MESSAGE"
-        assert headers["subscription"] == "1"
-        message: dict[str, Any] = json.loads(body)
-        delay = message["randomDelayMs"]
-        assert message["status"] == "live"
-        assert type(delay) is int
-        assert 0 <= delay <= LONGEST
-        return message
+    def _take(self, text: str) -> None:
+        if text == "\n":
+            self.beats_seen += 1
+            return
+        frame = parse(text)
+        if frame.command == "CONNECTED":
+            sends, wants = (int(part) for part in frame.headers.get("heart-beat", "0,0").split(","))
+            self._sends_s = max(self.beat_ms, wants) / 1000 if wants else 0.0
+            # Without an offer it keeps its own expectation (contract 3.2).
+            expects = max(self.beat_ms, sends) if sends else 0
+            self._expects_s = (expects if "heart-beat" in frame.headers else self.beat_ms) / 1000
+            self._next_beat = time.monotonic() + self._sends_s
+            self._socket.send(subscribe_frame(self.topic))
+            self.connected.set()
+        elif frame.command == "MESSAGE":
+            self.messages += 1
+            told = json.loads(frame.body)
+            if told["status"] == "live":
+                self.delay_ms = long(told["randomDelayMs"])
+                self.live.set()
+        else:
+            self.unknown.append(frame.command)
