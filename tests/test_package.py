@@ -1,9 +1,11 @@
 """What is deployed: small, compiled, complete, the same every time, and never the open stage."""
 
+import gzip
 import hashlib
 import importlib.util
 import json
 import shutil
+import ssl
 import struct
 import subprocess
 import sys
@@ -98,6 +100,21 @@ def test_the_zip_holds_nothing_else(names: list[str]):
         ".chalice",
     }
     assert not [name for name in names if name.endswith(("/RECORD", ".pyi", "-INSTALLER", ".lock"))]
+
+
+def test_a_cold_start_reads_no_texts_no_foreign_endpoints_and_no_foreign_roots(built: Path):
+    botocore = built / "code" / "botocore"
+    endpoints = json.loads((botocore / "data" / "endpoints.json").read_text())
+    models = [gzip.decompress(path.read_bytes()) for path in (botocore / "data").rglob("service-2.json.gz")]
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust.load_verify_locations(botocore / "cacert.pem")
+    parts = {part for each in trust.get_ca_certs() for part in each["subject"]}
+
+    assert {name for each in endpoints["partitions"] for name in each["services"]} <= package.SDK_SERVICES
+    assert models
+    assert not [model for model in models if b'"documentation":"' in model]
+    assert (("organizationName", "Amazon"),) in parts
+    assert 4 <= len(trust.get_ca_certs()) <= 30
 
 
 def test_every_library_keeps_its_licence(built: Path, names: list[str]):

@@ -275,9 +275,11 @@ def _release(
         held_back = claim < 0
         if held_back and mine.id not in _served(claimed, mine):
             row.claim = claimed.claim
-            if subscriptions.replace(row, claimed):
-                return
-        elif not held_back and subscriptions.claimed_at_ms(claim) < mine.at:
+            if not subscriptions.replace(row, claimed):  # it has been served meanwhile
+                row.claim = None
+                _release(socket, row, _enter(row), mine, who, live)
+            return
+        if not held_back and subscriptions.claimed_at_ms(claim) < mine.at:
             # It served what the socket had subscribed before.
             row = _queue_row(socket, who, mine, [mine])
             subscriptions.replace(row, claimed)

@@ -277,7 +277,7 @@ def _close_those_who_stay(row: PageRow) -> None:
         for at in range(0, len(stay), CLOSE_CHUNK):
             chunk = stay[at : at + CLOSE_CHUNK]
             sockets = {keys.socket(store.socket_of(each.sk)): each for each in chunk}
-            found = writes.get_many(list(sockets))
+            found = writes.get_many(list(sockets), consistent=False)
             for where, raw in found.items():
                 if standing_session(raw) is not None:
                     visitor = sockets[where]

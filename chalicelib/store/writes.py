@@ -145,12 +145,12 @@ def get(cls: type[Row], pk: str, sk: str, consistent: bool = False) -> Row | Non
     return read(cls, answer.get("Item"))
 
 
-def get_many(wanted: Sequence[Key]) -> dict[Key, Raw]:
-    """Some items, read strongly in one call; those that do not stand are missing.  Raises `Unavailable`."""
+def get_many(wanted: Sequence[Key], consistent: bool = True) -> dict[Key, Raw]:
+    """Some items, read in one call; those that do not stand are missing.  Raises `Unavailable`."""
     left: list[Raw] = [key(*each) for each in wanted]
     found: dict[Key, Raw] = {}
     for _ in range(BATCH_TRIES):
-        request = {"RequestItems": {table.name(): {"Keys": left, "ConsistentRead": True}}}
+        request = {"RequestItems": {table.name(): {"Keys": left, "ConsistentRead": consistent}}}
         answer = call("BatchGetItem", request)
         for item in answer.get("Responses", {}).get(table.name(), []):
             found[Key(item["pk"]["S"], item["sk"]["S"])] = item

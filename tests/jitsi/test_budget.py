@@ -454,7 +454,7 @@ def test_nothing_is_found_by_a_scan_and_nothing_needs_a_transaction(world, stora
         "TransactWriteItems",
     }
     assert all(
-        call.body.get("ConsistentRead") is True or "IndexName" in call.body
+        call.body.get("ConsistentRead") is True or "IndexName" in call.body or "Select" in call.body
         for call in storage.calls
         if call.operation in {"GetItem", "Query"}
     )

@@ -52,3 +52,15 @@ def test_api_gateway_is_a_front_where_there_is_one(table, monkeypatch):
 )
 def test_an_events_api_id_names_its_front(api_id, identity):
     assert fronts.of(api_id) == identity
+
+
+def test_a_lease_that_was_prolonged_counts_as_soon_as_the_old_one_is_over(table, monkeypatch):
+    monkeypatch.setenv("FOYER_FRONT_LEASE_S", "2")
+    settings.reset()
+    fronts.register(front(until=2))
+    assert set(fronts.alive()) == {"abc123"}
+    began = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: began + 1.5)
+    fronts.renew("abc123")
+    monkeypatch.setattr(clock, "now", lambda: began + 2.5)
+    assert set(fronts.alive()) == {"abc123"}

@@ -1,6 +1,8 @@
 """Both adapters of the `Sessions` port obey the same rules."""
 
 import json
+import sys
+import threading
 
 import pytest
 
@@ -92,3 +94,41 @@ def test_memory_knows_who_listens_until_they_leave():
     sessions.delete("a", gone=True)
     assert len(sessions) == 0
     assert sessions._topics == {}
+
+
+def test_memory_forgets_nobody_who_begins_to_listen_while_the_last_one_leaves():
+    sessions = MemorySessions(topic_of)
+    rounds = 3000
+    for number in range(rounds):
+        for name in (f"a{number}", f"b{number}"):
+            sessions.create(name, session())
+    lost = []
+    turn = threading.Barrier(2)
+
+    def leaves():
+        for number in range(rounds):
+            sessions.subscribe(f"a{number}", "1", '["t"]')
+            turn.wait(10)
+            sessions.delete(f"a{number}", gone=True)
+            turn.wait(10)
+
+    def comes():
+        for number in range(rounds):
+            turn.wait(10)
+            sessions.subscribe(f"b{number}", "1", '["t"]')
+            turn.wait(10)
+            if f"b{number}" not in dict(sessions.listening("t")):
+                lost.append(number)
+            sessions.delete(f"b{number}", gone=True)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=each) for each in (leaves, comes)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert lost == []

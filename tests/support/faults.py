@@ -38,6 +38,17 @@ class Fault:
         return f"{self.at}-{self.kind}-{'lasting' if self.lasting else 'once'}"
 
 
+def places(calls: int, at_most: int) -> list[int]:
+    """Some of so many storage calls, the first and the last among them, evenly spread.
+
+    >>> places(3, 6), places(20, 4), places(0, 4)
+    ([0, 1, 2], [0, 6, 13, 19], [])
+    """
+    if calls <= at_most:
+        return list(range(calls))
+    return [round(place * (calls - 1) / (at_most - 1)) for place in range(at_most)]
+
+
 @dataclass(frozen=True)
 class Interlude:
     """What happens, from its beginning to its end, right before the `at`-th storage call is sent."""
@@ -47,6 +58,10 @@ class Interlude:
 
 
 ALL: tuple[tuple[Kind, bool], ...] = tuple((kind, lasting) for kind in Kind for lasting in (False, True))
+
+
+_LOCKED = b'{"S": "fronts"}'
+"""The registry of fronts is read under a lock: in one thread nothing can come between."""
 
 
 class _Raw:
@@ -119,7 +134,7 @@ class Injector:
         identity = request.headers["amz-sdk-invocation-id"]
         between: Callable[[], None] | None = None
         with self._lock:
-            if not self._active:
+            if not self._active or (self._interlude is not None and _LOCKED in request.body):
                 return None
             if identity not in self._order:
                 self._order[identity] = len(self._order)

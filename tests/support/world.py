@@ -6,7 +6,9 @@ No thread runs by itself here: kicks wait until a test has them served, and time
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -135,6 +137,8 @@ class World:
     ) -> None:
         self.stack = stack
         self.credentials = credentials
+        self.api_id = "a1b2c3d4e5" if mode == "rows" else f"gateway-{LOCAL_FRONT}"
+        """What the front calls itself in events."""
         self.mode = mode
         self.rows = mode == "rows"
         self.lines = Lines(dedup=not self.rows)
@@ -179,10 +183,23 @@ class World:
         ports.uninstall()
         kicks.install(None)
 
-    @property
-    def api_id(self) -> str:
-        """What the front calls itself in events."""
-        return "a1b2c3d4e5" if self.rows else f"gateway-{LOCAL_FRONT}"
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Be another process for a while, one that holds no sockets."""
+        here = replace(ports.current())
+        local = list(kicks._local)
+        self.leave()
+        try:
+            yield
+        finally:
+            ports.install(
+                sessions=here.sessions,
+                delivery=here.delivery,
+                listeners=here.listeners,
+                front_id=here.front_id,
+                heartbeat=here.heartbeat,
+            )
+            kicks.install(local[0] if local else None)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
