@@ -448,8 +448,8 @@ def tell(report: Report, evening: Evening, counted: Bill, visitors: int) -> None
     )
     disturbance = evening.disturbance()
     report.note(
-        f"GB-seconds are modelled: the lower quartile of CPU times, by {disturbance:.2f} less for what others "
-        f"did, on {MEMORY_MB / FULL_CORE_MB:.2f} of a core; {ROUND_TRIP_S * 1e3:.0f} ms a round trip"
+        f"GB-seconds are modelled: the lower quartile of CPU times, by {disturbance:.2f} less as others "
+        f"worked, on {MEMORY_MB / FULL_CORE_MB:.2f} of a core; {ROUND_TRIP_S * 1e3:.0f} ms a round trip"
     )
     for label in (*PER_VISITOR, "release"):
         for name, used in evening.tallies[label].functions.items():
