@@ -47,9 +47,20 @@ def _places(traceback: Any) -> list[str]:
     return places[-6:]
 
 
+class _Stderr(logging.Handler):
+    """Writes to standard error as it is at that moment, not as it was when the log began."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except Exception:
+            self.handleError(record)
+
+
 def begin() -> None:
     """Send our loggers' lines to standard error as JSON; once in a process."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(JsonLines())
     for name in OURS:
         logger = logging.getLogger(name)

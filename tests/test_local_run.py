@@ -10,6 +10,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -274,6 +275,9 @@ def test_what_was_killed_leaves_nothing_behind_that_matters(run: Starter, tmp_pa
     second = run(PORT=port)
 
     assert second.ready() == found
+    end = time.monotonic() + 20
+    while any(alive(pid) for pid in children) and time.monotonic() < end:
+        time.sleep(0.05)  # they are dead, and somebody has yet to take note of it
     assert not any(alive(pid) for pid in children)
     assert golive(found, folder)[0] == 200
 
