@@ -3,11 +3,11 @@
 # --check installs nothing: it names what is missing and exits 1.
 set -eu
 mode=install
-wanted="node:nodejs npm:npm luac:lua5.4 lua:lua5.4"
+wanted="node:nodejs npm:npm luac:lua5.4 lua:lua5.4 nginx:nginx-light"
 for argument in "$@"; do
     case $argument in
         --check) mode=check ;;
-        --bench) wanted="$wanted nginx:nginx-light rabbitmq-server:rabbitmq-server valgrind:valgrind wrk:wrk" ;;
+        --bench) wanted="$wanted rabbitmq-server:rabbitmq-server valgrind:valgrind wrk:wrk" ;;
         *) echo "usage: $0 [--check] [--bench]" >&2; exit 2 ;;
     esac
 done

@@ -166,7 +166,7 @@ def check_nginx(text: str, folder: Path) -> None:
     )
     whole = f"pid {folder}/pid; error_log stderr; events {{}} http {{ access_log off; {temporary}\n{text}\n}}"
     (folder / "nginx.conf").write_text(whole)
-    run(tool("nginx", needed_in_ci=False), "-t", "-q", "-e", "stderr", "-c", str(folder / "nginx.conf"))
+    run(tool("nginx"), "-t", "-q", "-e", "stderr", "-c", str(folder / "nginx.conf"))
 
 
 def check_caddyfile(text: str, _folder: Path) -> None:
