@@ -14,6 +14,8 @@ from chalicelib.store.table import Item
 API_GATEWAY: Final = "aws"
 PREFIX: Final = "gateway-"
 CACHE_S: Final = 5.0
+STALE_S: Final = 15.0
+"""Up to this age what was read goes on to be used while it is read anew."""
 FOREVER: Final = float("inf")
 KEPT_S: Final = 3600
 
@@ -25,6 +27,7 @@ class FrontRow(Item):
     bulk = BooleanAttribute(default=False)
     dedup = BooleanAttribute(default=False)
     heartbeat = UnicodeAttribute(default="0,0")
+    remembers = BooleanAttribute(default=False)
     alive_until = NumberAttribute()
 
 
@@ -39,6 +42,8 @@ class Front:
     dedup: bool
     heartbeat: str
     alive_until: float
+    remembers: bool = False
+    """Whether the handlers run in its own process, so that none of them ends without its sockets."""
 
 
 def of(api_id: str) -> str:
@@ -54,6 +59,7 @@ def register(front: Front) -> bool:
         bulk=front.bulk,
         dedup=front.dedup,
         heartbeat=front.heartbeat,
+        remembers=front.remembers,
         alive_until=front.alive_until,
         expires_at=int(front.alive_until) + KEPT_S,
     )
@@ -87,8 +93,11 @@ def withdraw(front_id: str) -> None:
 
 
 class _Cache:
+    """What this process last read of the registry, and whether one of its threads reads it just now."""
+
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.reading = False
         self.forget()
 
     def forget(self) -> None:
@@ -104,21 +113,39 @@ def alive(fresh: bool = False) -> Mapping[str, Front]:
     """The fronts whose lease runs, API Gateway among them where there is one.
 
     Read anew every five seconds, when a lease seems to be over that was prolonged meanwhile, or
-    now if `fresh`.
+    now if `fresh`.  While one thread reads, the others go on with what was read before: storage that
+    is slow to answer holds up one of them.
     """
     now = clock.now()
     with _cache.lock:
+        age = clock.monotonic() - _cache.at
         over = any(front.alive_until <= now for front in _cache.fronts.values())
-        if fresh or over or clock.monotonic() - _cache.at > CACHE_S:
-            _cache.fronts = {name: front for name, front in _read().items() if front.alive_until > now}
-            _cache.at = clock.monotonic()
-        return dict(_cache.fronts)
+        young = age <= CACHE_S or (_cache.reading and age <= STALE_S)
+        if young and not over and not fresh:
+            return dict(_cache.fronts)
+        _cache.reading = True
+    began = clock.monotonic()
+    try:
+        found = {name: front for name, front in _read().items() if front.alive_until > now}
+        with _cache.lock:
+            if began >= _cache.at:  # a later read may have ended before this one
+                _cache.fronts, _cache.at = found, began
+    finally:
+        _cache.reading = False
+    return dict(found)
 
 
 def _read() -> dict[str, Front]:
     fronts = {
         row.sk: Front(
-            row.sk, row.endpoint, "gateway", row.bulk, row.dedup, row.heartbeat, float(row.alive_until)
+            id=row.sk,
+            endpoint=row.endpoint,
+            kind="gateway",
+            bulk=row.bulk,
+            dedup=row.dedup,
+            heartbeat=row.heartbeat,
+            alive_until=float(row.alive_until),
+            remembers=row.remembers,
         )
         for row in writes.query_all(FrontRow, keys.FRONTS, consistent=True)
     }

@@ -1,5 +1,7 @@
 """The registry of fronts: leases."""
 
+import threading
+
 import pytest
 
 from chalicelib import clock, settings
@@ -64,3 +66,31 @@ def test_a_lease_that_was_prolonged_counts_as_soon_as_the_old_one_is_over(table,
     fronts.renew("abc123")
     monkeypatch.setattr(clock, "now", lambda: began + 2.5)
     assert set(fronts.alive()) == {"abc123"}
+
+
+def test_a_registry_that_is_slow_to_answer_holds_up_one_thread_only(table, monkeypatch):
+    fronts.register(front())
+    assert set(fronts.alive()) == {"abc123"}
+    monkeypatch.setattr(fronts, "CACHE_S", -1.0)
+    asked, answered = threading.Event(), threading.Event()
+    read = fronts._read
+
+    def slow():
+        asked.set()
+        assert answered.wait(10)
+        return read()
+
+    monkeypatch.setattr(fronts, "_read", slow)
+    reader = threading.Thread(target=fronts.alive)
+    reader.start()
+    assert asked.wait(10)
+    found = []
+    other = threading.Thread(target=lambda: found.append(set(fronts.alive())))
+    other.start()
+    other.join(5)
+    held_up = other.is_alive()
+    answered.set()
+    reader.join(10)
+    other.join(10)
+    assert not held_up
+    assert found == [{"abc123"}]
