@@ -32,6 +32,7 @@ owed.serve(store.RELEASE, release.release)
 owed.serve(store.PAGE, release.page)
 owed.serve(store.DAMPED, release.damped)
 owed.serve(store.COUNT, counts.tick)
+owed.serve(store.LOOK, release.look)
 owed.serve(store.LEAVE, release.leave, swept=False)
 owed.serve(store.DROP, release.drop, swept=False)
 
@@ -60,7 +61,7 @@ def tick(event: CloudWatchEvent) -> Any:
     return {"kicked": owed.sweep()}
 
 
-@app.on_sqs_message(queue=os.environ.get("FOYER_QUEUE_NAME", "foyer-work"), batch_size=10)
+@app.on_sqs_message(queue=os.environ.get("FOYER_QUEUE_NAME", "foyer-work"), batch_size=1)
 def work(event: SQSEvent) -> Any:
     """Kicks: look at owed rows; what failed comes again."""
     failed = owed.work(event.to_dict()["Records"])

@@ -1,7 +1,7 @@
 """Counts for moderators: one COUNT query for each shard, once in an interval, posts only on change."""
 
 from chalicelib import clock, ids
-from chalicelib.errors import Unavailable
+from chalicelib.errors import AppError, Unavailable
 from chalicelib.jitsi import conference as conferences
 from chalicelib.jitsi import messages, settings, store
 from chalicelib.jitsi.principal import STATE
@@ -42,38 +42,54 @@ def tick(key: Key) -> None:
     live = store.read_live(row.name)
     count = 0 if live.is_live else subscriptions.count(store.partitions(row.name, live.epoch), alive)
     before = None if live.is_live or row.counted is None else int(row.counted)
-    show(row.name, conferences.shown(before, count), watching)
-    if row.counted != count:
-        owed.hold(
-            row, lease_s=max(0.0, float(row.due_at or 0) - clock.now()), also=[WatchRow.counted.set(count)]
-        )
+    number = conferences.shown(before, count)
+    unsure = [each for each in watching if _unsure(each, row)]
+    told = [each for each in watching if each.shown != number or each in unsure]
+    try:
+        for moderator in told:
+            show(row, number, moderator)
+    except AppError:
+        _end(row, count, bool(told))
+        raise
+    if told or row.counted != count:
+        _end(row, count, bool(told))
     kicks.kick(store.COUNT, key, interval)
 
 
-def _note(row_key: tuple[str, str], number: int, before: int | None) -> bool:
-    """Note the number that a moderator is about to be sent; if it is not sent, nothing stays noted."""
+def _unsure(moderator: SubscriptionRow, row: WatchRow) -> bool:
+    """Whether a tick that never came to its end noted a number for a moderator, and may not have sent it."""
+    return moderator.shown_by is not None and int(row.told or 0) < moderator.shown_by < int(row.attempts)
+
+
+def _end(row: WatchRow, count: int, told: bool) -> None:
+    """Note what was counted, and that whoever was to be told was told."""
+    also = [WatchRow.counted.set(count)]
+    if told:
+        also.append(WatchRow.told.set(int(row.attempts)))
+    owed.hold(row, lease_s=max(0.0, float(row.due_at or 0) - clock.now()), also=also)
+
+
+def show(row: WatchRow, number: int, moderator: SubscriptionRow) -> None:
+    """Send a moderator the number.
+
+    It is noted first: whoever dies in between has the next tick send it, once more if it was sent.
+    """
+    before = None if moderator.shown is None else int(moderator.shown)
+    by = int(row.attempts)
+    row_key = (moderator.pk, moderator.sk)
     try:
-        return subscriptions.show(row_key, number, before)
+        if not subscriptions.show(row_key, number, before, by):
+            return
     except Unavailable:
-        owed.insist(lambda: subscriptions.show(row_key, NEVER, number))
+        owed.insist(lambda: subscriptions.show(row_key, NEVER, number, by))
         raise
-
-
-def show(name: str, number: int, watching: list[SubscriptionRow]) -> None:
-    """Send the number to those who were sent another one last."""
-    body = messages.count_body(name, number)
-    usual = messages.usual_destination(STATE, name)
-    for moderator in watching:
-        before = None if moderator.shown is None else int(moderator.shown)
-        row_key = (moderator.pk, moderator.sk)
-        if before == number or not _note(row_key, number, before):
-            continue
-        posts = [
-            Post(moderator.sk, messages.message(address, ids.new(), body))
-            for address in messages.unpack(moderator.data, usual)
-        ]
-        outcomes = fanout.send(moderator.front, posts)
-        if Outcome.GONE in outcomes:
-            subscriptions.drop([row_key])
-        elif Outcome.RETRY in outcomes:
-            subscriptions.show(row_key, before if before is not None else NEVER, number)
+    body = messages.count_body(row.name, number)
+    posts = [
+        Post(moderator.sk, messages.message(address, ids.new(), body))
+        for address in messages.unpack(moderator.data, messages.usual_destination(STATE, row.name))
+    ]
+    outcomes = fanout.send(moderator.front, posts)
+    if Outcome.GONE in outcomes:
+        subscriptions.drop([row_key])
+    elif Outcome.RETRY in outcomes:
+        subscriptions.show(row_key, before if before is not None else NEVER, number, by)

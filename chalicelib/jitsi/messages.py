@@ -57,6 +57,8 @@ class Listening(msgspec.Struct, array_like=True, frozen=True):
     released: bool = False
     at: int = 0
     """When it was asked for, in milliseconds: a later SUBSCRIBE with the same id is another one."""
+    again: int = 0
+    """Tells it from an earlier one that had this id on this socket; 0 where nothing has to."""
 
 
 _listening = msgspec.json.Decoder(Listening)
@@ -90,6 +92,8 @@ class Address(NamedTuple):
     id: str
     destination: str
     ack: bool = False
+    again: int = 0
+    """Tells it from an earlier one with this id on this socket, where the front has to."""
 
 
 _addresses = msgspec.json.Decoder(list[Address])
@@ -104,12 +108,9 @@ def pack(addresses: Sequence[Address], usual: str) -> str:
     """The addresses of one socket in one topic, in as few bytes as possible."""
     if len(addresses) == 1:
         only = addresses[0]
-        if only.destination == usual and not only.ack and not only.id.startswith("["):
+        if only == Address(only.id, usual) and not only.id.startswith("["):
             return only.id
-    spelled = [
-        Address(each.id, "" if each.destination == usual else each.destination, each.ack)
-        for each in addresses
-    ]
+    spelled = [each._replace(destination="") if each.destination == usual else each for each in addresses]
     return _encoder.encode(spelled).decode()
 
 
@@ -117,12 +118,22 @@ def unpack(text: str, usual: str) -> list[Address]:
     """The addresses that `pack` spelled."""
     if not text.startswith("["):
         return [Address(text, usual)]
-    return [Address(each.id, each.destination or usual, each.ack) for each in _addresses.decode(text)]
+    return [each._replace(destination=each.destination or usual) for each in _addresses.decode(text)]
 
 
 def addresses(subscriptions: Iterable[Listening]) -> list[Address]:
     """How the subscriptions of one topic are addressed."""
-    return [Address(each.id, each.destination, each.ack) for each in subscriptions]
+    return [address(each) for each in subscriptions]
+
+
+def address(subscription: Listening) -> Address:
+    """How one subscription is addressed."""
+    return Address(subscription.id, subscription.destination, subscription.ack, subscription.again)
+
+
+def dedup(message_id: str, to: Address) -> str:
+    """What a front that deduplicates tells the messages to one subscription by."""
+    return f"{message_id}#{to.again}/{to.id}" if to.again else f"{message_id}/{to.id}"
 
 
 class LiveBody(msgspec.Struct, frozen=True, rename="camel"):

@@ -1,15 +1,17 @@
 """Releases: the worker's part.  A conference's release, one shard's page of it, and those held back."""
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from chalicelib import clock
 from chalicelib.errors import AppError, Unavailable
-from chalicelib.jitsi import actions, messages, settings, store
+from chalicelib.jitsi import actions, live, messages, presence, settings, store, waiting
 from chalicelib.jitsi.conference import Live
+from chalicelib.jitsi.messages import Address
 from chalicelib.jitsi.principal import VISITOR
-from chalicelib.jitsi.store import DampingRow, LiveRow, PageRow
+from chalicelib.jitsi.store import DampingRow, LiveRow, LookRow, PageRow
 from chalicelib.outbox import kicks, owed
 from chalicelib.realtime import fanout, fronts, parallel, ports, subscriptions
 from chalicelib.realtime.fronts import Front
@@ -26,6 +28,10 @@ CHUNK: Final = 100
 CLOSE_CHUNK: Final = 100
 FENCE: Final = 6
 """The part of a lease that a page does not begin anything in."""
+LOOK_AFTER_S: Final = 60.0
+LOOK_AT_LEAST_EVERY_S: Final = 300.0
+EVER: Final = 1.0
+"""A moment before anybody came: a page with one is for latecomers, for whom the window is partly over."""
 
 
 def release(key: Key) -> None:
@@ -42,25 +48,64 @@ def release(key: Key) -> None:
     others = [front for front in alive if not fanout.is_local(front)]
     owed_epochs = range(first, last + 1)
     if row.window_ms is None:
-        row.window_ms = actions.spread().window(_waiting(name, owed_epochs, others))
+        row.window_ms = live.spread().window(_waiting(name, owed_epochs, others))
     if here.delivery is not None:
         _release_local(name, owed_epochs, int(row.window_ms))
     if others and owed_epochs:
         if not owed.hold(row, also=[LiveRow.window_ms.set(row.window_ms)]):
             return
         served = here.front_id if here.delivery is not None else ""
-        pages = [page for each in owed_epochs for page in store.page_rows(row, each, served)]
-        for page, new in zip(pages, parallel.each(store.owe_page, pages), strict=True):
-            if new:
-                kicks.kick(store.PAGE, Key(page.pk, page.sk))
+        pages = [page for each in owed_epochs for page in _pages_of(row, each, served)]
+        _owe_pages(pages)
+        if any(not alive[front].remembers for front in others):
+            for each in owed_epochs:
+                store.owe_look(name, each, LOOK_AFTER_S)
     over = [LiveRow.window_ms.set(row.window_ms), LiveRow.release_from.remove(), LiveRow.since.remove()]
     if not owed.settle(row, also=over, unless=LiveRow.late.exists()):
         _look_again(row)
 
 
+def _pages_of(row: LiveRow, epoch: int, served: str) -> list[PageRow]:
+    """What a release owes in each shard of one of its epochs."""
+    window_ms, golive_at, since = int(row.window_ms or 0), float(row.golive_at or 0), float(row.since or 0)
+    return store.page_rows(row.name, epoch, golive_at, window_ms, since=since, served=served)
+
+
+def _owe_pages(pages: Sequence[PageRow]) -> None:
+    """Have shards served: at once, unless one is under way, which then begins anew."""
+    for page, new in zip(pages, parallel.each(store.owe_page, pages), strict=True):
+        if new:
+            kicks.kick(store.PAGE, Key(page.pk, page.sk))
+
+
+def look(key: Key) -> None:
+    """Look for visitors who are left behind in a live epoch, and again as long as it is live.
+
+    A handler of its own may die after it wrote the visitor's row and before it saw that the conference is
+    live.  Nobody else knows of that visitor then, and the socket stands.
+    """
+    row = owed.claim(LookRow, key, endless=True)
+    if row is None:
+        return
+    record = store.read_live(row.name)
+    fronts_left = [front.id for front in fronts.alive().values() if not front.remembers]
+    partitions = store.partitions(row.name, int(row.epoch))
+    left = parallel.each(lambda each: subscriptions.count([each], fronts_left), partitions)
+    if any(left):
+        log.warning("visitors were left behind, and are served now: %d", sum(left))
+        pages = store.page_rows(row.name, int(row.epoch), record.golive_at, record.window_ms or 0, since=EVER)
+        _owe_pages([page for page, number in zip(pages, left, strict=True) if number])
+    if not (record.is_live and record.epoch == int(row.epoch)):
+        owed.finish(row)
+        return
+    interval = min(LOOK_AT_LEAST_EVERY_S, float(row.interval) * 2)
+    again = [LookRow.interval.set(interval), LookRow.attempts.set(0)]
+    owed.hold(row, lease_s=interval, also=again)
+
+
 def _look_again(row: LiveRow) -> None:
     """Visitors came while the release was under way, which may have passed them: owe it once more."""
-    after = actions.LATECOMERS_AFTER_S
+    after = waiting.LATECOMERS_AFTER_S
     late = [
         LiveRow.since.set(LiveRow.late),
         LiveRow.late.remove(),
@@ -88,26 +133,27 @@ def _release_local(name: str, epochs: range, window_ms: int) -> None:
     epoch = epochs[-1]
     posts: list[Post] = []
     sockets: list[str] = []
-    ident = actions.message_id(name, epoch)
+    ident = live.message_id(name, epoch)
     body = messages.live_body(name, window_ms)
     after = settings.get().close_after_release_s
-    texts: dict[tuple[str, str, bool], str] = {}
-    for socket_id, subscribed in here.listeners.listening(messages.topic(VISITOR, name)):
+    texts: dict[Address, str] = {}
+    for socket_id, session in here.listeners.listening(messages.topic(VISITOR, name)):
         before = len(posts)
-        for text in subscribed:
-            found = messages.listening(text)
+        for found in presence.subscribed(session).values():
+            if (found.kind, found.conference) != (VISITOR, name):
+                continue
             if found.released or found.epoch not in epochs:
                 continue
-            address = (found.id, found.destination, found.ack)
+            address = messages.address(found)
             frame = texts.get(address)
             if frame is None:
-                frame = texts[address] = messages.message(messages.Address(*address), ident, body)
-            posts.append(Post(socket_id, frame, f"{ident}/{found.id}", after))
+                frame = texts[address] = messages.message(address, ident, body)
+            posts.append(Post(socket_id, frame, messages.dedup(ident, address), after))
         if len(posts) > before:
             sockets.append(socket_id)
     here.delivery.post(posts)
     for socket_id in sockets:
-        actions.mark_released(socket_id, name, epoch)
+        presence.mark_released(socket_id, name, epoch)
 
 
 def page(key: Key) -> None:
@@ -158,7 +204,7 @@ def _send_all(row: PageRow, run: int, died: tuple[int, ...]) -> tuple[bool, bool
 
 def _done(row: PageRow, claimed: bool) -> None:
     """All were sent the message: look after those who do not leave, where the front does not."""
-    if claimed and settings.get().close_after_release_s:
+    if claimed:
         _close_later(row)
     else:
         _end(row)
@@ -182,8 +228,11 @@ def _end(row: PageRow) -> None:
 
 def _bound(row: PageRow) -> int:
     """What is left of the release's window, in milliseconds."""
-    live = Live(int(row.epoch), 1, float(row.golive_at or 0), int(row.window_ms or 0))
-    return int(row.window_ms or 0) if not row.since else actions.spread().left(live, clock.now())
+    window_ms = int(row.window_ms or 0)
+    if not row.since:
+        return window_ms
+    record = Live(int(row.epoch), 1, float(row.golive_at or 0), window_ms)
+    return live.spread().left(record, clock.now())
 
 
 def _pages(row: PageRow) -> Iterator[list[SubscriptionRow]]:
@@ -194,7 +243,7 @@ def _pages(row: PageRow) -> Iterator[list[SubscriptionRow]]:
         rows, start = subscriptions.page(partition, PAGE, start)
         since = float(row.since or 0)
         yield [
-            each for each in rows if float(each.expires_at or 0) - actions.lifetime(each.front) >= since - 1
+            each for each in rows if float(each.expires_at or 0) - presence.lifetime(each.front) >= since - 1
         ]
         if start is None:
             return
@@ -215,31 +264,30 @@ def _serve(
     usual = messages.usual_destination(VISITOR, row.name)
     free = [each for each in visitors if each.claim is None or each.claim in died]
     mine = free if front.dedup else _claim(free, run, died)
-    posts: list[Post] = []
-    owners: list[SubscriptionRow] = []
-    for visitor in mine:
-        addresses = messages.unpack(visitor.data, usual)
-        for post in actions.live_posts(
-            row.name, int(row.epoch), bound, store.socket_of(visitor.sk), addresses
-        ):
-            posts.append(post)
-            owners.append(visitor)
+    addresses = [messages.unpack(visitor.data, usual) for visitor in mine]
+    posts = [
+        post
+        for visitor, each in zip(mine, addresses, strict=True)
+        for post in live.posts(row.name, int(row.epoch), bound, store.socket_of(visitor.sk), each)
+    ]
     try:
-        outcomes = fanout.send(front.id, posts)
+        outcomes = iter(fanout.send(front.id, posts))
     except AppError:
         if not front.dedup:
             _unclaim(mine, run)
         raise
-    gone: dict[tuple[str, str], None] = {}
-    again: dict[tuple[str, str], SubscriptionRow] = {}
-    for visitor, outcome in zip(owners, outcomes, strict=True):
-        if outcome is Outcome.GONE:
-            gone[visitor.pk, visitor.sk] = None
-        elif outcome is Outcome.RETRY:
-            again[visitor.pk, visitor.sk] = visitor
+    gone: list[tuple[str, str]] = []
+    again: list[SubscriptionRow] = []
+    for visitor, each in zip(mine, addresses, strict=True):
+        became = list(itertools.islice(outcomes, len(each)))
+        if Outcome.GONE in became:
+            gone.append((visitor.pk, visitor.sk))
+        elif Outcome.RETRY in became:
+            live.keep_the_rest(visitor, row.name, int(row.epoch), each, became)
+            again.append(visitor)
     if not front.dedup:
-        _unclaim(list(again.values()), run)
-    subscriptions.drop(list(gone))
+        _unclaim(again, run)
+    subscriptions.drop(gone)
     return bool(again)
 
 
@@ -300,15 +348,15 @@ def damped(key: Key) -> None:
     )
     where = (visitor.pk, visitor.sk)
     run = int(row.run)
-    if actions.deduplicates(row.front):
+    if presence.deduplicates(row.front):
         standing = subscriptions.read(where)
     else:
         standing = subscriptions.claim(where, -run, (run,))
-    if standing is None or actions.has_left(row.front, row.socket, row.name):
+    if standing is None or live.has_left(row.front, row.socket, row.name):
         owed.settle(row)
         return
-    bound = actions.spread().left(store.read_live(row.name), clock.now())
-    if actions.send_live(standing, row.name, int(row.epoch), bound) is Outcome.RETRY:
+    bound = live.spread().left(store.read_live(row.name), clock.now())
+    if live.send(standing, row.name, int(row.epoch), bound) is Outcome.RETRY:
         owed.postpone(store.DAMPED, row, "the socket could not be reached")
     else:
         owed.insist(lambda: owed.settle(row))

@@ -65,7 +65,9 @@ class JitsiSettings:
         )
         require(self.visitor_policy in POLICIES, "JITSI_VISITOR_POLICY: role or any")
         require(bool(self.muc_domain_prefix), "JITSI_MUC_DOMAIN_PREFIX: not empty")
-        for name in ("close_after_release_s", "reconnect_grace_s", "denial_memory_s"):
+        # It is also how those are served again whose message was lost with a process (docs/architecture.md).
+        require(self.close_after_release_s > 0, "JITSI_CLOSE_AFTER_RELEASE_S: more than 0")
+        for name in ("reconnect_grace_s", "denial_memory_s"):
             require(getattr(self, name) >= 0, f"JITSI_{name.upper()}: 0 or more")
         for name in ("connects_per_token", "connects_per_source"):
             require(getattr(self, name) >= 0, f"JITSI_{name.upper()}: 0 (no limit) or more")

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from chalicelib import journal
 from chalicelib.errors import AppError, Forbidden, Throttled, Unauthenticated, Unavailable, ValidationError
-from chalicelib.jitsi import actions, auth, messages, settings
-from chalicelib.jitsi.actions import Socket, Subscribe
+from chalicelib.jitsi import actions, auth, messages, presence, settings
+from chalicelib.jitsi.actions import Subscribe
 from chalicelib.jitsi.errors import NotConnected
+from chalicelib.jitsi.presence import Socket
 from chalicelib.realtime import fanout, fronts, ports
 from chalicelib.realtime.ports import CLOSED, Post, Session
 from chalicelib.store import table
@@ -132,15 +133,15 @@ class _Conversation:
         In the gateway's memory that is at hand.  Where sessions are rows it is looked up only for
         the few texts in which versions differ: with a backslash, or blanks around a colon.
         """
-        if not self.asked and (not actions.in_rows() or _depends_on_version(text)):
+        if not self.asked and (not presence.in_rows() or _depends_on_version(text)):
             self._look_up()
-        if self.session is None and actions.in_rows() and not self.asked:
+        if self.session is None and presence.in_rows() and not self.asked:
             return stomp.decode_one(text, offset, Version.V1_2 if "\\" not in text else self.version)
         return stomp.decode_one(text, offset, self.version)
 
     def _look_up(self) -> None:
         self.asked = True
-        self.session = actions.sessions().read(self.socket.id)
+        self.session = presence.sessions().read(self.socket.id)
         if self.session is not None and self.session.version in set(Version):
             self.version = Version(self.session.version)
 
@@ -159,8 +160,8 @@ class _Conversation:
         return Phase.CLOSED if self.session.version == CLOSED else Phase.CONNECTED
 
     def _serve(self, frame: Frame) -> None:
-        if not actions.in_rows() or frame.command not in FRAMES:
-            stomp_session.advance(self._phase() if not actions.in_rows() else Phase.CONNECTED, frame.command)
+        if not presence.in_rows() or frame.command not in FRAMES:
+            stomp_session.advance(self._phase() if not presence.in_rows() else Phase.CONNECTED, frame.command)
         FRAMES[frame.command](self, frame)
 
     def connect(self, frame: Frame) -> None:
@@ -174,7 +175,7 @@ class _Conversation:
         self._send(messages.connected(version, heartbeat(self.socket.front)))
 
     def _look_up_again(self) -> None:
-        if not actions.in_rows():
+        if not presence.in_rows():
             self._look_up()
 
     def subscribe(self, frame: Frame) -> None:
@@ -218,9 +219,16 @@ class _Conversation:
             self._send(messages.receipt(receipt, self._version_for_receipt(receipt)))
 
     def _version_for_receipt(self, receipt: str | None) -> Version:
-        """The version by which a receipt is spelled (contract 15.3); without a session nothing is escaped."""
+        """The version by which a receipt is spelled (contract 15.3); without a session nothing is escaped.
+
+        Nor where the session cannot be read: a receipt is owed all the same, and its first colon ends
+        the header's name for every client.
+        """
         if not self.asked and receipt is not None and ":" in receipt:
-            self._look_up()
+            try:
+                self._look_up()
+            except Unavailable as error:
+                log.warning("a session was not read: %s", error)
         return self.version
 
     def _send(self, text: str, close_after: float = 0.0) -> None:

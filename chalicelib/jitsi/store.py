@@ -24,6 +24,7 @@ RELEASE: Final = "release"
 PAGE: Final = "page"
 DAMPED: Final = "damped"
 COUNT: Final = "count"
+LOOK: Final = "look"
 LEAVE: Final = "leave"
 DROP: Final = "drop"
 
@@ -68,12 +69,23 @@ class PageRow(OwedRow):
     golive_at = NumberAttribute(default=0)
 
 
+class LookRow(OwedRow):
+    """That visitors of a live epoch are looked for who were left behind."""
+
+    name = UnicodeAttribute()
+    epoch = NumberAttribute()
+    interval = NumberAttribute()
+    """Seconds between the last look and the next one."""
+
+
 class WatchRow(OwedRow):
     """That a conference's count is watched."""
 
     name = UnicodeAttribute()
     counted = NumberAttribute(null=True)
     version = UnicodeAttribute(null=True)
+    told = NumberAttribute(null=True)
+    """The last tick that told moderators a number and came to its end."""
 
 
 class DampingRow(OwedRow):
@@ -418,9 +430,14 @@ def note_release(
     return key
 
 
-def page_rows(live: LiveRow, epoch: int, served: str) -> list[PageRow]:
-    """What a release owes in each shard of one epoch, whose visitors of the front `served` were sent all."""
-    conference = keys.conference(live.name)
+def page_rows(
+    name: str, epoch: int, golive_at: float, window_ms: int, *, since: float = 0.0, served: str = ""
+) -> list[PageRow]:
+    """What a release owes in each shard of one epoch, to those who came from `since` on.
+
+    The visitors of the front `served` were sent all that they are owed.
+    """
+    conference = keys.conference(name)
     now = clock.now()
     rows = []
     for number in range(process.get().shards):
@@ -428,13 +445,13 @@ def page_rows(live: LiveRow, epoch: int, served: str) -> list[PageRow]:
         rows.append(
             PageRow(
                 *key,
-                name=live.name,
+                name=name,
                 epoch=epoch,
                 shard=number,
                 served=served or None,
-                since=live.since or 0,
-                window_ms=live.window_ms or 0,
-                golive_at=live.golive_at or 0,
+                since=since,
+                window_ms=window_ms,
+                golive_at=golive_at,
                 due=keys.due(PAGE, key.pk),
                 due_at=now,
                 attempts=0,
@@ -442,6 +459,24 @@ def page_rows(live: LiveRow, epoch: int, served: str) -> list[PageRow]:
             )
         )
     return rows
+
+
+def owe_look(name: str, epoch: int, after_s: float) -> None:
+    """Have visitors looked for who are left behind in a live epoch; it begins anew if it was owed already."""
+    now = clock.now()
+    key = keys.look(keys.conference(name), epoch)
+    writes.put(
+        LookRow(
+            *key,
+            name=name,
+            epoch=epoch,
+            interval=after_s,
+            due=keys.due(LOOK, key.pk),
+            due_at=now + after_s,
+            attempts=0,
+            expires_at=int(now) + EPOCH_KEPT_S,
+        )
+    )
 
 
 def owe_page(row: PageRow) -> bool:

@@ -50,6 +50,8 @@ class Session(msgspec.Struct):
     nonce: str
     expires_at: int
     subscriptions: dict[str, str] = msgspec.field(default_factory=dict)
+    left: tuple[str, ...] = ()
+    """Ids of subscriptions that are no more, the latest last: as many as are known."""
 
 
 CLOSED = "closed"
@@ -81,8 +83,8 @@ class Sessions(Protocol):
 class Listeners(Protocol):
     """What a gateway that runs the handlers in its process knows besides: who listens, without storage."""
 
-    def listening(self, topic: str) -> list[tuple[str, list[str]]]:
-        """The sockets that listen to a topic, each with its subscriptions to it."""
+    def listening(self, topic: str) -> list[tuple[str, Session]]:
+        """The sockets that listen to a topic, each with its session."""
 
 
 @dataclass

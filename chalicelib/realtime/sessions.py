@@ -12,6 +12,9 @@ from chalicelib.realtime.ports import CLOSED, Session
 from chalicelib.store import keys, writes
 from chalicelib.store.table import Item
 
+LEFT_KEPT: Final = 64
+"""As many as a gateway remembers messages of one socket."""
+
 ENDED_KEPT_S: Final = 3600.0
 """Frames that come late and repairs look at a session that has ended; then it goes by TTL."""
 
@@ -225,9 +228,11 @@ class MemorySessions:
             session.nonce,
             session.expires_at,
             dict(session.subscriptions),
+            session.left,
         )
         removed = session.subscriptions.pop(subscription_id, None)
         if removed is not None:
+            session.left = (*session.left, subscription_id)[-LEFT_KEPT:]
             topic = self._topic_of(removed)
             if not any(self._topic_of(text) == topic for text in session.subscriptions.values()):
                 self._forget(topic, socket_id)
@@ -245,16 +250,13 @@ class MemorySessions:
                 self._forget(self._topic_of(text), socket_id)
         return session
 
-    def listening(self, topic: str) -> list[tuple[str, list[str]]]:
-        """The sockets that listen to a topic, each with its subscriptions to it."""
+    def listening(self, topic: str) -> list[tuple[str, Session]]:
+        """The sockets that listen to a topic, each with its session."""
         found = []
         for socket_id in list(self._topics.get(topic, ())):
             session = self._sessions.get(socket_id)
             if session is not None:
-                texts = [
-                    text for text in list(session.subscriptions.values()) if self._topic_of(text) == topic
-                ]
-                found.append((socket_id, texts))
+                found.append((socket_id, session))
         return found
 
     def _forget(self, topic: str, socket_id: str) -> None:

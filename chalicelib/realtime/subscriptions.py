@@ -27,6 +27,8 @@ class SubscriptionRow(Item):
     """Which run of a release took it on."""
     shown = NumberAttribute(attr_name="n", null=True)
     """The number that this listener was sent last, where a topic tells numbers."""
+    shown_by = NumberAttribute(attr_name="b", null=True)
+    """Which of the topic's rounds sent it."""
 
 
 def subscribe(row: SubscriptionRow) -> None:
@@ -133,6 +135,16 @@ def say(row_key: tuple[str, str], data: str) -> None:
         return
 
 
+def say_claimed(row_key: tuple[str, str], data: str, run: int) -> None:
+    """Change what a row says that `run` has claimed; nothing happens when it is another's."""
+    try:
+        writes.update(
+            *row_key, actions=[SubscriptionRow.data.set(data)], condition=SubscriptionRow.claim == run
+        )
+    except writes.Refused:
+        return
+
+
 def drop_if(row: SubscriptionRow) -> bool:
     """Forget a subscription; `False` when the row that stands there says something else."""
     try:
@@ -175,16 +187,20 @@ def unclaim(row_key: tuple[str, str], run: int) -> None:
         return
 
 
-def show(row_key: tuple[str, str], number: int, before: int | None) -> bool:
-    """Note the number a listener is about to be sent; `False` when another worker was first or it left."""
+def show(row_key: tuple[str, str], number: int, before: int | None, by: int) -> bool:
+    """Note the number a listener is about to be sent, in the round `by`.
+
+    `False` when another worker was first or it left.
+    """
     condition = SubscriptionRow.shown.does_not_exist() if before is None else SubscriptionRow.shown == before
     try:
         writes.update(
             *row_key,
-            actions=[SubscriptionRow.shown.set(number)],
+            actions=[SubscriptionRow.shown.set(number), SubscriptionRow.shown_by.set(by)],
             condition=SubscriptionRow.pk.exists() & condition,
         )
     except writes.Refused as refused:
         row = refused.row(SubscriptionRow)
-        return row is not None and row.shown == number  # this very write, its first answer lost
+        # This very write, its first answer lost.
+        return row is not None and row.shown == number and row.shown_by == by
     return True

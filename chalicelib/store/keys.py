@@ -72,6 +72,11 @@ def live(conference: str) -> Key:
     return Key(f"c{conference}", "live")
 
 
+def look(conference: str, epoch: int) -> Key:
+    """That visitors of a live epoch are looked for who were left behind."""
+    return Key(f"c{conference}", f"look{base36(epoch)}")
+
+
 def watch(conference: str) -> Key:
     """That somebody watches a conference's count, and when it is counted next."""
     return Key(f"c{conference}", "watch")

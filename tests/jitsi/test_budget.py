@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib import settings
-from chalicelib.jitsi import store
+from chalicelib.jitsi import release, store
+from chalicelib.outbox import owed
 from chalicelib.realtime import fronts
 from chalicelib.store import keys
 from tests.support.clients import STATE, VISITOR
@@ -124,9 +125,9 @@ def test_behind_api_gateway_a_release_is_one_claim_for_each_visitor(one_shard, s
     many, closing_many = released(one_shard, storage, 30)
     assert many - few == {"UpdateItem": 27}
     assert few - many == {}
-    # The record: taken on, held, settled. The shard's page: put, taken on, kept. Counted once, listed once;
-    # a release asks anew who else is there.
-    assert few == {"UpdateItem": 3 + 3 + 2, "PutItem": 1, "Query": 3, "SendMessage": 2}
+    # The record: taken on, held, settled; that it is looked for those left behind. The shard's page: put,
+    # taken on, kept. Counted once, listed once; a release asks anew who else is there.
+    assert few == {"UpdateItem": 3 + 3 + 2, "PutItem": 2, "Query": 3, "SendMessage": 2}
     # Who stays is found by one read for a hundred sessions.
     assert closing_few == closing_many == {"UpdateItem": 1, "Query": 1, "BatchGetItem": 1, "DeleteItem": 1}
 
@@ -138,7 +139,7 @@ def test_behind_api_gateway_a_shard_without_visitors_costs_a_page_and_no_more(ro
         rows.drain()
     assert spent == {
         "UpdateItem": 3 + SHARDS,
-        "PutItem": SHARDS,
+        "PutItem": 1 + SHARDS,
         "Query": 1 + 2 * SHARDS,
         "DeleteItem": SHARDS,
         "SendMessage": SHARDS,
@@ -234,6 +235,18 @@ def test_behind_api_gateway_who_comes_to_a_live_conference_costs_its_claim_and_a
         second.subscribe(VISITOR + conference)
     assert second.line.live() == 1
     assert spent == {"UpdateItem": 2, "PutItem": 2, "BatchGetItem": 1, "Query": 1}
+
+
+def test_behind_api_gateway_a_look_for_those_left_behind_is_a_read_and_a_count_of_each_shard(rows, storage):
+    conference = rows.conference()
+    rows.golive(conference)
+    rows.drain()
+    rows.advance(release.LOOK_AFTER_S)
+    rows.tick()
+    (body,) = rows.due(store.LOOK)
+    with storage.counting() as spent:
+        rows.work(body)
+    assert spent == {"UpdateItem": 2, "GetItem": 1, "Query": SHARDS}
 
 
 # In the gateway's process
@@ -400,7 +413,7 @@ def test_the_sweep_reads_its_index_and_nothing_else(world, storage):
     mark = len(storage.calls)
     world.tick()
     spent = storage.since(mark)
-    assert kinds(spent) == {"Query": 4 * keys.DUE_BUCKETS}
+    assert kinds(spent) == {"Query": len(owed.kinds()) * keys.DUE_BUCKETS}
     assert {call.body["IndexName"] for call in spent} == {"due"}
 
 

@@ -13,7 +13,7 @@ from chalicelib.realtime import fronts
 from chalicelib.store import keys
 from tests.support.clients import STATE, VISITOR
 from tests.support.faults import ALL, Fault, Injector, places
-from tests.support.scale import FULL
+from tests.support.counts import FULL
 from tests.support.world import MODES, Line, Mode, Socket, World
 
 UNAVAILABLE = 503

@@ -6,12 +6,12 @@ import pytest
 
 from chalicelib import clock, settings
 from chalicelib.errors import Unavailable
-from chalicelib.jitsi import release, store
-from chalicelib.outbox import owed
+from chalicelib.jitsi import release, store, waiting
+from chalicelib.outbox import kicks, owed
 from chalicelib.realtime import fronts, parallel
 from chalicelib.realtime.ports import Outcome
 from chalicelib.store import keys, table, writes
-from tests.support.clients import VISITOR
+from tests.support.clients import STATE, VISITOR
 from tests.support.world import ALIVE_S, MODES, Socket, World
 
 DAY_S = 86400.0
@@ -180,18 +180,160 @@ def test_what_stays_subscribed_after_its_release_gets_no_second_message(world):
     assert (visitor.line.live("sub-0"), visitor.line.live("sub-1")) == (1, 1)
 
 
-def test_who_gives_up_and_subscribes_by_the_same_id_again_is_released_again(rows):
-    conference = rows.conference()
-    visitor = rows.visitor().wait(conference)
-    rows.golive(conference)
-    rows.drain()
+def test_who_gives_up_and_subscribes_by_the_same_id_again_is_released_again(world):
+    conference = world.conference()
+    visitor = world.visitor().wait(conference)
+    world.golive(conference)
+    world.drain()
     assert lives(visitor) == [1]
-    rows.advance(1)
+    world.advance(1)
     visitor.unsubscribe()
     visitor.wait(conference)
     assert lives(visitor) == [2]
-    rows.settle()
+    world.settle()
     assert lives(visitor) == [2]
+
+
+def test_an_id_that_is_used_again_waits_for_the_next_meeting_beside_others(world):
+    conference = world.conference()
+    visitor = world.visitor().wait(conference).wait(conference, "sub-1")
+    world.golive(conference)
+    world.drain()
+    world.golive(conference, "DELETE")
+    world.advance(1)
+    visitor.unsubscribe()
+    visitor.wait(conference)
+    visitor.wait(conference, "sub-2")
+    world.golive(conference)
+    world.settle()
+    assert [visitor.line.live(f"sub-{number}") for number in range(3)] == [2, 1, 1]
+
+
+def test_a_page_of_another_worker_tells_an_id_that_is_used_again_from_its_first_use(memory):
+    conference = memory.conference()
+    visitor = memory.visitor().wait(conference)
+    memory.golive(conference)
+    memory.drain()
+    memory.golive(conference, "DELETE")
+    memory.advance(1)
+    visitor.unsubscribe()
+    visitor.wait(conference)
+    with memory.elsewhere():
+        memory.golive(conference)
+        memory.work(*memory.due(store.RELEASE))
+        memory.work(*memory.due(store.PAGE))
+    memory.drain()
+    assert lives(visitor) == [2]
+
+
+def test_of_two_subscriptions_of_a_socket_only_the_one_that_was_not_sent_is_tried_again(rows):
+    conference = rows.conference()
+    visitor = rows.visitor().wait(conference).wait(conference, "sub-1")
+    rows.lines.verdict = lambda post: Outcome.RETRY if "subscription:sub-1" in post.text else None
+    rows.golive(conference)
+    rows.drain()
+    assert (visitor.line.live("sub-0"), visitor.line.live("sub-1")) == (1, 0)
+    rows.lines.verdict = lambda post: None
+    visitor.wait(conference, "sub-2")
+    rows.settle()
+    assert [visitor.line.live(f"sub-{number}") for number in range(3)] == [1, 1, 1]
+
+
+def test_of_a_latecomers_two_subscriptions_only_the_one_that_was_not_sent_is_tried_again(rows):
+    conference = rows.conference()
+    visitor = rows.visitor().wait(conference).wait(conference, "sub-1")
+    store.go_live(conference, 3600)
+    visitor.wait(conference, "sub-2")
+    rows.lines.verdict = lambda post: Outcome.RETRY if "subscription:sub-1" in post.text else None
+    visitor.wait(conference, "sub-3")
+    rows.lines.verdict = lambda post: None
+    rows.settle()
+    assert [visitor.line.live(f"sub-{number}") for number in range(4)] == [1, 1, 1, 1]
+
+
+def test_a_latecomer_whose_handler_was_killed_before_it_saw_that_the_conference_is_live_is_found(
+    rows, monkeypatch
+):
+    conference = rows.conference()
+    rows.golive(conference)
+    rows.drain()
+    visitor = rows.visitor().connect()
+
+    def killed(name, socket_id):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(waiting, "_record_and_session", killed)
+        with pytest.raises(Killed):
+            visitor.subscribe(VISITOR + conference)
+    assert lives(visitor) == [0]
+    rows.advance(release.LOOK_AFTER_S)
+    rows.tick()
+    rows.drain()
+    assert lives(visitor) == [1]
+
+
+def test_who_is_left_behind_is_looked_for_at_growing_intervals_until_the_conference_ends(rows):
+    conference = rows.conference()
+    rows.golive(conference)
+    rows.drain()
+    looked = []
+    for minute in range(1, 31):
+        rows.advance(60)
+        rows.tick()
+        if rows.due(store.LOOK):
+            rows.work(kicks.spell(store.LOOK, keys.look(keys.conference(conference), 1)))
+            looked.append(minute)
+    assert looked == [1, 3, 7, 12, 17, 22, 27]
+    rows.golive(conference, "DELETE")
+    rows.settle()
+    assert writes.get(store.LookRow, *keys.look(keys.conference(conference), 1), consistent=True) is None
+
+
+def test_who_is_left_behind_when_the_conference_ends_is_still_found(rows, monkeypatch):
+    conference = rows.conference()
+    rows.golive(conference)
+    rows.drain()
+    visitor = rows.visitor().connect()
+
+    def killed(name, socket_id):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(waiting, "_record_and_session", killed)
+        with pytest.raises(Killed):
+            visitor.subscribe(VISITOR + conference)
+    rows.golive(conference, "DELETE")
+    rows.settle()
+    assert lives(visitor) == [1]
+
+
+def test_a_moderator_whose_count_was_noted_by_a_worker_that_died_is_told_by_the_next_one(world):
+    conference = world.conference()
+    moderators = [world.moderator().connect() for _ in range(2)]
+    for moderator in moderators:
+        moderator.subscribe(STATE + conference)
+    world.visitor().wait(conference)
+    told: list[str] = []
+
+    def verdict(post):
+        if told:
+            raise Killed
+        told.append(post.socket_id)
+
+    world.advance(15)
+    world.lines.verdict = verdict
+    with pytest.raises(Killed):
+        world.work(*world.due(store.COUNT))
+    world.lines.verdict = lambda post: None
+    world.kicked.clear()
+    for _ in range(3):
+        world.advance(60)
+        world.tick()
+        world.drain()
+    counts = [moderator.line.counts() for moderator in moderators]
+    # Who was told may be told once more; the other one is told.
+    assert sorted(counts, key=len) == [[0, 1], [0, 1, 1]]
 
 
 def test_a_conference_whose_time_ran_out_before_its_release_is_released_all_the_same(world, briefly_live):
@@ -259,9 +401,8 @@ def test_a_page_that_ended_in_the_dead_letters_is_served_when_the_conference_goe
         world.advance(owed.LONGEST_BACKOFF_S + 1)
         world.tick()
         world.drain()
-    letters = owed.dead_letters()
-    assert [letter.kind for letter in letters] == [store.PAGE]
-    assert world.kicked == []
+    assert {letter.kind for letter in owed.dead_letters()} == {store.PAGE}
+    world.kicked.clear()
     world.lines.verdict = lambda post: None
     world.golive(conference)
     world.settle()

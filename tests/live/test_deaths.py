@@ -11,18 +11,18 @@ from infra.children import ROOT, Child
 from tests.conftest import child_environment
 from tests.support.clients import ROOM, STATE, StompClient, golive, visitor
 from tests.support.crowd import Visitor
-from tests.support.scale import scaled
+from tests.support.counts import full
 
 PATH = "/waiting-queue/visitor/websocket"
 QUICK = {
     "FOYER_SWEEP_INTERVAL_S": "1",
     "FOYER_WORK_LEASE_S": "3",
     "FOYER_FRONT_LEASE_S": "3",
-    "JITSI_CLOSE_AFTER_RELEASE_S": "0",
+    "JITSI_CLOSE_AFTER_RELEASE_S": "600",
     "GATEWAY_ACCESS_LOG": "false",
 }
-VISITORS = scaled(60, 300)
-ROUNDS = scaled(3, 20)
+VISITORS = full(60, 300)
+ROUNDS = full(3, 20)
 RELEASED_WITHIN_S = 90
 LINGER_S = 5.0
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.clients import golive
 from tests.support.crowd import Visitor
-from tests.support.scale import scaled
+from tests.support.counts import full
 
 AT_ONCE = 10
 LINGER_S = 1.0
@@ -19,7 +19,7 @@ def test_a_visitor_who_subscribes_while_the_conference_goes_live_gets_exactly_on
     gateway, credentials, mode
 ):
     running = gateway(GATEWAY_MODE=mode, FOYER_SWEEP_INTERVAL_S="2", GATEWAY_ACCESS_LOG="false")
-    rounds = scaled(60, 1000)
+    rounds = full(60, 1000)
     chance = random.Random(7)
     wrong = []
 

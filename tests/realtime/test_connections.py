@@ -38,7 +38,7 @@ from chalicelib.realtime.ports import Outcome, Post
 from chalicelib.realtime.signing import Credentials, Hmac, SigV4
 from chalicelib.store import aws
 from tests.support.connections_server import Reply, Request, Server
-from tests.support.scale import scaled
+from tests.support.counts import full
 
 SENT, GONE, RETRY, FAILED = Outcome.SENT, Outcome.GONE, Outcome.RETRY, Outcome.FAILED
 SECRET = "the gateways' secret"
@@ -580,7 +580,7 @@ def test_memory_is_flat_in_the_number_of_posts(listen: Listen, connect: Connect,
         return most
 
     peak(2000)
-    count = scaled(8000, 20_000)
+    count = full(8000, 20_000)
     few, many = peak(2000), peak(count)
 
     assert many <= few * 1.5 + count * 16  # a list of outcomes, twice while it grows

@@ -81,9 +81,11 @@ def test_memory_knows_who_listens_until_they_leave():
     sessions.subscribe("a", "1", '["t",1]')
     sessions.subscribe("a", "2", '["t",2]')
     sessions.subscribe("b", "1", '["u",1]')
-    assert sessions.listening("t") == [("a", ['["t",1]', '["t",2]'])]
+    (found,) = sessions.listening("t")
+    assert (found[0], found[1].subscriptions) == ("a", {"1": '["t",1]', "2": '["t",2]'})
     sessions.unsubscribe("a", "1")
-    assert sessions.listening("t") == [("a", ['["t",2]'])]
+    (found,) = sessions.listening("t")
+    assert (found[0], found[1].subscriptions, found[1].left) == ("a", {"2": '["t",2]'}, ("1",))
     sessions.unsubscribe("a", "2")
     sessions.delete("b", gone=False)
     assert sessions.listening("t") == sessions.listening("u") == []

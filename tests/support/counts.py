@@ -2,7 +2,9 @@
 
 import os
 
+FULL = os.environ.get("FOYER_TEST_FULL", "") not in {"", "0"}
+
 
 def full(reduced: int, complete: int) -> int:
     """`complete` where the full counts are asked for, else `reduced`."""
-    return complete if os.environ.get("FOYER_TEST_FULL", "") not in {"", "0"} else reduced
+    return complete if FULL else reduced

@@ -175,7 +175,7 @@ class World:
             kicks.install(lambda body: self.kicked.append((clock.now(), body)))
             until = clock.now() + ALIVE_S
             fronts.register(
-                fronts.Front(LOCAL_FRONT, "http://127.0.0.1:1", "gateway", True, True, "0,0", until)
+                fronts.Front(LOCAL_FRONT, "http://127.0.0.1:1", "gateway", True, True, "0,0", until, True)
             )
 
     def leave(self) -> None:
@@ -260,9 +260,11 @@ class World:
             self.advance(LONGER_THAN_ANY_LEASE_S)
             self.tick()
             self.kicked = [each for each in self.kicked if json.loads(each[1])["kind"] != store.COUNT]
-            if not self.kicked:
-                return
+            # Who is left behind is looked for as long as a conference is live.
+            done = all(json.loads(body)["kind"] == store.LOOK for _, body in self.kicked)
             self.drain()
+            if done and not self.kicked:
+                return
         raise AssertionError(f"still owed: {self.kicked}")
 
     def queue(self, conference: str) -> list[dict[str, Any]]:
