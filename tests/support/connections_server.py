@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
+STEPS_TO_SERVE = 5
+"""Turns of the loop from the acceptance of a connection to the start of `_serve`, and one more."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -111,6 +114,10 @@ class Server:
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await self._done.wait()
+        # Who was accepted a moment ago has no transport yet, gets none from a closed server, and stays open.
+        self._loop.remove_reader(server.sockets[0].fileno())
+        for _ in range(STEPS_TO_SERVE):
+            await asyncio.sleep(0)
         server.close()
         self._abort_all()
         for task in self._serving:
