@@ -5,6 +5,8 @@ BIN := .venv/bin
 # Every start of the gateway would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 STAGE ?= dev
+# Most tests wait for something most of the time; each worker has an emulator of its own.
+PYTEST_WORKERS ?= -n 3 --dist loadfile
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,7 +27,7 @@ lint: .venv/.ready ## Format, lint, types and layers, without changing anything
 
 test: lint ## What CI runs; reduced counts for the long runs
 	$(BIN)/python -m infra.package --check-templates
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 test-full: ## The same with the counts that the requirements name
 	FOYER_TEST_FULL=1 $(MAKE) test

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import importlib.util
 import json
+import re
 import shutil
 import ssl
 import struct
@@ -260,3 +261,19 @@ def test_an_error_in_a_template_is_found(template: dict[str, Any], tmp_path: Pat
 
     with pytest.raises(package.CannotPackage, match="cfn-lint"):
         package.lint([broken])
+
+
+def test_the_policies_allow_every_storage_operation_that_the_code_calls_and_no_scan():
+    called = {
+        name
+        for path in (ROOT / "chalicelib").rglob("*.py")
+        for name in re.findall(r'\bcall\(\s*"([A-Za-z]+)"', path.read_text())
+    }
+    assert {"GetItem", "Query", "UpdateItem"} <= called
+    # A transaction has no permission of its own, only those of what is in it.
+    needed = {f"dynamodb:{name}" for name in called - {"TransactWriteItems"}}
+    for stage in ("dev", "prod"):
+        policy = json.loads((ROOT / ".chalice" / f"policy-{stage}.json").read_text())
+        (rows,) = [one for one in policy["Statement"] if one["Sid"] == "Rows"]
+        assert needed <= set(rows["Action"]), stage
+        assert not [action for action in rows["Action"] if "Scan" in action or "*" in action]

@@ -39,6 +39,8 @@ BACKLOG: Final = 4096
 REFUSED: Final = 2
 """The exit status for what a person has to change; the last line says what."""
 TLS_HANDSHAKE_S: Final = 10.0
+STEPS_TO_SERVE: Final = 5
+"""Turns of the loop from the acceptance of a connection to its transport, and some more."""
 LAST_ANSWERS_S: Final = 10.0
 TLS_BUFFER: Final = 16 * 1024
 """asyncio keeps a buffer of 256 KiB for each TLS connection unless told otherwise."""
@@ -131,8 +133,17 @@ class Listener(uvicorn.Server):
                     connection.overdue(now)
             await asyncio.sleep(pause)
 
-    def stop_accepting(self) -> None:
-        """Close the listening socket; connections go on."""
+    async def stop_accepting(self) -> None:
+        """Close the listening socket; connections go on.
+
+        A closed server gives no transport to a connection that it accepted a moment ago: those come first.
+        """
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for bound in server.sockets:
+                loop.remove_reader(bound.fileno())
+        for _ in range(STEPS_TO_SERVE):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
 
@@ -141,7 +152,7 @@ class Listener(uvicorn.Server):
         self.should_exit = True
         if self._task is not None:
             self._task.cancel()
-        self.stop_accepting()
+        await self.stop_accepting()
         end = asyncio.get_running_loop().time() + LAST_ANSWERS_S
         open_ones = self.server_state.connections
         for connection in list(open_ones):
@@ -277,7 +288,7 @@ class Gateway:
         self.give_up()
         self.sockets.draining = True
         for listener in self.listeners:
-            listener.stop_accepting()
+            await listener.stop_accepting()
         sources = [asyncio.create_task(asyncio.to_thread(source.stop)) for source in self.sources]
         await asyncio.to_thread(self.lease.stop)
         try:

@@ -438,3 +438,18 @@ def test_what_a_worker_cannot_do_ends_in_the_dead_letters_and_can_be_replayed(wo
 def test_the_wait_for_storage_is_limited_also_where_calls_go_side_by_side(world):
     with table.budget(-1.0), pytest.raises(Unavailable):
         parallel.each(lambda partition: writes.count(partition), ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("receipt", ["close-1", "close:1"])
+def test_a_receipt_is_owed_also_when_the_session_cannot_be_read(world, monkeypatch, receipt):
+    visitor = world.visitor().wait(world.conference())
+
+    def silent(operation, request):
+        raise Unavailable("storage does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writes, "call", silent)
+        visitor.send(f"DISCONNECT\nreceipt:{receipt}\n\n\0")
+    assert "ERROR" not in "".join(visitor.line.texts)
+    (last,) = visitor.line.texts[-1:]
+    assert last.replace("\\c", ":") == f"RECEIPT\nreceipt-id:{receipt}\n\n\0"
