@@ -12,8 +12,8 @@ from chalicelib.jitsi import store
 from chalicelib.realtime import fronts
 from chalicelib.store import keys
 from tests.support.clients import STATE, VISITOR
-from tests.support.faults import ALL, Fault, Injector, places
 from tests.support.counts import FULL
+from tests.support.faults import ALL, Fault, Injector, places
 from tests.support.world import MODES, Line, Mode, Socket, World
 
 UNAVAILABLE = 503

@@ -8,8 +8,8 @@ import pytest
 from chalicelib.jitsi import store
 from chalicelib.store import keys
 from tests.support.clients import STATE, VISITOR
-from tests.support.faults import Injector, Interlude, places
 from tests.support.counts import full
+from tests.support.faults import Injector, Interlude, places
 from tests.support.world import MODES, Mode, Socket, World
 
 ROWS: tuple[Mode, ...] = ("rows",)

@@ -10,8 +10,8 @@ import pytest
 from infra.children import ROOT, Child
 from tests.conftest import child_environment
 from tests.support.clients import ROOM, STATE, StompClient, golive, visitor
-from tests.support.crowd import Visitor
 from tests.support.counts import full
+from tests.support.crowd import Visitor
 
 PATH = "/waiting-queue/visitor/websocket"
 QUICK = {

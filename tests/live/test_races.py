@@ -6,8 +6,8 @@ import random
 import pytest
 
 from tests.support.clients import golive
-from tests.support.crowd import Visitor
 from tests.support.counts import full
+from tests.support.crowd import Visitor
 
 AT_ONCE = 10
 LINGER_S = 1.0
