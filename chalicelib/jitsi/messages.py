@@ -110,8 +110,11 @@ def pack(addresses: Sequence[Address], usual: str) -> str:
         only = addresses[0]
         if only == Address(only.id, usual) and not only.id.startswith("["):
             return only.id
-    spelled = [each._replace(destination="") if each.destination == usual else each for each in addresses]
-    return _encoder.encode(spelled).decode()
+    spelled = [
+        (each.id, "" if each.destination == usual else each.destination, each.ack, each.again)
+        for each in addresses
+    ]
+    return _encoder.encode([each if each[-1] else each[:-1] for each in spelled]).decode()
 
 
 def unpack(text: str, usual: str) -> list[Address]:

@@ -94,6 +94,7 @@ def test_a_destination_names_its_class_and_conference(text, kind, conference):
         ([Address("sub-0", "/USUAL")], '[["sub-0","/USUAL",false]]'),
         ([Address("a", "/usual", True)], '[["a","",true]]'),
         ([Address("a", "/usual"), Address("b", "/other")], '[["a","",false],["b","/other",false]]'),
+        ([Address("a", "/usual", again=7)], '[["a","",false,7]]'),
     ],
 )
 def test_addresses_are_kept_short_and_read_back_equal(addresses, packed):
