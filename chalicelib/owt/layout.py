@@ -244,7 +244,7 @@ def _entry(value: Json) -> Entry:
     if not isinstance(value, dict) or not isinstance(region := value.get("region"), dict):
         raise BadData("an entry of a layout is an object with a region")
     stream = value.get("stream")
-    if "stream" in value and not (isinstance(stream, str) and stream):
+    if "stream" in value and not isinstance(stream, str):
         raise BadData("the stream of a layout's entry is an id")
     name, area = region.get("id"), region.get("area")
     if not (isinstance(name, str) and name) or region.get("shape") != "rectangle":

@@ -1,13 +1,14 @@
 """What a subscription takes of which stream: `MediaSubOptions`, and changes of it (contract 9).  Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from chalicelib.owt import stream as streams
 from chalicelib.owt.errors import BadData, Refused
 from chalicelib.owt.stream import Layer, Media, RoomLike, Spelled, Status, is_number
+from chalicelib.wire.patch import Update
 from chalicelib.wire.untrusted import Json
 
 AUDIO_CODECS: Final = frozenset({"pcmu", "pcma", "opus", "g722", "isac", "ilbc", "aac", "ac3", "nellymoser"})
@@ -62,22 +63,6 @@ class Chosen(msgspec.Struct, frozen=True):
     def sources(self) -> list[str]:
         """The streams that it takes something of, each once."""
         return self.options.sources
-
-
-class Update(Protocol):
-    """One entry of a list of updates."""
-
-    @property
-    def op(self) -> str:
-        """What to do."""
-
-    @property
-    def path(self) -> str:
-        """Where."""
-
-    @property
-    def value(self) -> Json:
-        """With what."""
 
 
 # Reading

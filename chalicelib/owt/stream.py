@@ -6,7 +6,10 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from chalicelib.owt.layout import Place
+from chalicelib.owt import layout
+from chalicelib.owt.errors import BadData, Refused
+from chalicelib.owt.layout import Entry, Place
+from chalicelib.wire.patch import Update
 from chalicelib.wire.untrusted import Json
 
 Version: TypeAlias = Literal["v1", "v1.1"]
@@ -15,6 +18,7 @@ Spelled: TypeAlias = dict[str, Any]
 """A document as it is answered."""
 
 ADMIN: Final = "admin"
+STREAMING: Final = "streaming"
 ANALYTICS: Final = "analytics"
 ID: Final = re.compile(r"[0-9A-Za-z_-]{1,256}")
 
@@ -33,6 +37,11 @@ NAMED: Final = {
 }
 EXACT: Final = re.compile(r"r([0-9]{1,9})x([0-9]{1,9})")
 PART: Final = re.compile(r"x([0-9]{1,9})/([0-9]{1,9})")
+
+REGION: Final = re.compile(r"/info/layout/([0-9]{1,18})/stream")
+WANTED: Final = ("auto", True, False)
+PROTOCOLS: Final = ("tcp", "udp")
+BUFFER_SIZE: Final = 8192
 
 
 class Status:
@@ -109,7 +118,7 @@ class Forward(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     media: Media
     owner: str = ADMIN
-    type: str = "streaming"
+    type: str = STREAMING
     attributes: dict[str, Any] | None = None
     arrived: int = 0
     views: dict[str, int] = {}
@@ -295,3 +304,203 @@ def _agree(one: Json, other: Json, names: Iterable[str]) -> bool:
 def is_number(value: Json) -> bool:
     """Whether a value of JSON is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# Streaming-ins
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """Where a streaming-in is fetched from."""
+
+    url: str
+    protocol: str = "tcp"
+    buffer_size: float = BUFFER_SIZE
+    origin: dict[str, str] = {}
+
+
+class StreamingIn(msgspec.Struct, frozen=True):
+    """A streaming-in that a caller wants."""
+
+    connection: Connection
+    audio: bool
+    video: bool
+    attributes: dict[str, Any] | None = None
+
+
+def parse_streaming_in(value: Json) -> StreamingIn:
+    """The body of a request for a streaming-in (contract 8.3).  Raises `BadData`."""
+    asked = _object(value, "the body")
+    media = _object(asked.get("media"), "media")
+    return StreamingIn(
+        _connection(_object(asked.get("connection"), "connection")),
+        audio=_wanted(media.get("audio")),
+        video=_wanted(media.get("video")),
+        attributes=_object(asked["attributes"], "attributes") if "attributes" in asked else None,
+    )
+
+
+def _connection(value: dict[str, Json]) -> Connection:
+    url = value.get("url")
+    protocol, size = value.get("transportProtocol", "tcp"), value.get("bufferSize", BUFFER_SIZE)
+    origin = _object(value.get("origin", {}), "origin")
+    if not isinstance(url, str) or not url:
+        raise BadData("a connection has a url")
+    if not isinstance(protocol, str) or protocol not in PROTOCOLS:
+        raise BadData("transportProtocol is tcp or udp")
+    if not (isinstance(size, int | float) and is_number(size)):
+        raise BadData("bufferSize is a number")
+    places = {name: place for name in ("isp", "region") if (place := origin.get(name)) is not None}
+    if not all(isinstance(place, str) for place in places.values()):
+        raise BadData("an origin is two texts")
+    return Connection(url, protocol, size, {name: str(place) for name, place in places.items()})
+
+
+def _wanted(value: Json) -> bool:
+    if not isinstance(value, bool | str) or value not in WANTED:
+        raise BadData("a track of a streaming-in is auto, true or false")
+    return value is not False
+
+
+def _object(value: Json, name: str) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise BadData(f"{name} is an object")
+    return value
+
+
+def streaming_in(room: RoomLike, asked: StreamingIn) -> Media:
+    """The tracks of a streaming-in, as long as nobody has looked what comes from there.  Raises `Refused`."""
+    if not (asked.audio or asked.video):
+        raise Refused("neither audio nor video is wanted")
+    taken = room.document["mediaIn"]
+    audio = _usual(taken["audio"], "aac") if asked.audio else None
+    video = _usual(taken["video"], "h264") if asked.video else None
+    if video is not None and video["codec"] == "h264":
+        video.setdefault("profile", "CB")
+    return Media(
+        Audio(audio, STREAMING) if audio is not None else None,
+        Video((Layer(video),), STREAMING) if video is not None else None,
+    )
+
+
+def _usual(formats: Sequence[Json], codec: str) -> dict[str, Any]:
+    """The format of this codec, else the first; a room's lists may hold anything.  Raises `Refused`."""
+    known = [each for each in formats if isinstance(each, dict) and "codec" in each]
+    if not known:
+        raise Refused("the room does not take such a track")
+    return dict(next((each for each in known if each["codec"] == codec), known[0]))
+
+
+# Changes
+
+
+class Mix(msgspec.Struct, frozen=True):
+    """A forward stream comes into a view, or leaves it."""
+
+    label: str
+    into: bool
+
+
+class Mute(msgspec.Struct, frozen=True):
+    """A track of a forward stream gets a status."""
+
+    track: str
+    status: str
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A stream takes a region of a mixed stream."""
+
+    region: int
+    stream: str
+
+
+class Arrange(msgspec.Struct, frozen=True):
+    """A mixed stream gets a layout."""
+
+    entries: tuple[Entry, ...]
+
+
+Change: TypeAlias = Mix | Mute | Move | Arrange
+
+
+def parse_changes(updates: Iterable[Update]) -> list[Change]:
+    """What a list of updates asks of a stream, of whichever kind (contract 8.4).  Raises `BadData`."""
+    return [_change(each) for each in updates]
+
+
+def _change(update: Update) -> Change:
+    match update:
+        case ("add" | "remove" as op, "/info/inViews", str(label)):
+            return Mix(label, op == "add")
+        case ("replace", "/media/audio/status" | "/media/video/status" as path, str(status)):
+            if status in Status.ALL:
+                return Mute(path.split("/")[2], status)
+        case ("replace", "/info/layout", value):
+            return Arrange(tuple(layout.parse(value)))
+        case ("replace", path, str(stream)):
+            if region := REGION.fullmatch(path):
+                return Move(int(region[1]), stream)
+    raise BadData("a stream cannot be changed like this")
+
+
+def change(stream: Forward, changes: Iterable[Change], vids: Mapping[str, str], at: int) -> Forward:
+    """A forward stream after these changes, in order, in a room whose views have these ids.
+
+    Raises `Refused`.
+    """
+    for each in changes:
+        match each:
+            case Mix():
+                stream = _mix(stream, each, vids, at)
+            case Mute():
+                stream = _mute(stream, each)
+            case _:
+                raise Refused("a forward stream has no layout")
+    return stream
+
+
+def _mix(stream: Forward, change: Mix, vids: Mapping[str, str], at: int) -> Forward:
+    vid = vids.get(change.label)
+    if vid is None:
+        raise Refused("the room has no such view")
+    views = dict(stream.views)
+    if change.into:
+        views.setdefault(vid, at)
+    else:
+        views.pop(vid, None)
+    return msgspec.structs.replace(stream, views=views)
+
+
+def _mute(stream: Forward, change: Mute) -> Forward:
+    track: Audio | Video | None = getattr(stream.media, change.track)
+    if track is None:
+        raise Refused("the stream does not have this track")
+    muted = msgspec.structs.replace(track, status=change.status)
+    return msgspec.structs.replace(
+        stream, media=msgspec.structs.replace(stream.media, **{change.track: muted})
+    )
+
+
+def arrange(picture: layout.Picture, changes: Iterable[Change]) -> layout.Picture:
+    """A view after these changes of its mixed stream, in order.  Raises `Refused`."""
+    for each in changes:
+        match each:
+            case Move():
+                picture = picture._replace(set=layout.set_region(picture, each.region, each.stream))
+            case Arrange():
+                picture = picture._replace(set=layout.set_layout(picture, each.entries))
+            case _:
+                raise Refused("a mixed stream is what its view is")
+    return picture
+
+
+def inputs(streams: Iterable[Forward], vid: str) -> list[layout.Input]:
+    """What is in a view, in the order of mixing."""
+    found = [layout.Input(each.id, each.views[vid]) for each in streams if vid in each.views]
+    return sorted(found, key=lambda each: (each.at, each.stream))
+
+
+def labels(stream: Forward, vids: Mapping[str, str]) -> list[str]:
+    """The labels of those views of a stream that are present, in the order in which it came into them."""
+    names = {vid: label for label, vid in vids.items()}
+    return [names[vid] for vid in stream.views if vid in names]

@@ -357,7 +357,7 @@ FULL = {"left": "0", "top": "0", "width": "1", "height": "1"}
         [{"region": {"id": "1", "shape": "rectangle", "area": []}}],
         [{"region": {"id": "1", "shape": "rectangle", "area": {"left": 0, "top": 0, "width": 1}}}],
         [{"stream": 1, "region": {"id": "1", "shape": "rectangle", "area": FULL}}],
-        [{"stream": "", "region": {"id": "1", "shape": "rectangle", "area": FULL}}],
+        [{"stream": None, "region": {"id": "1", "shape": "rectangle", "area": FULL}}],
     ],
 )
 def test_what_is_no_layout_is_bad(value):

@@ -1,6 +1,5 @@
 """What a subscription may take (contract 9, and of 10 and 11 what is about formats)."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ from chalicelib.owt import selection
 from chalicelib.owt.errors import BadData, Refused
 from chalicelib.owt.selection import Options
 from chalicelib.owt.stream import Audio, Forward, Layer, Media, Video
+from chalicelib.wire.patch import Update
 from tests.owt.documents import ROOM_ID, room
 
 MIXED = f"{ROOM_ID}-common"
@@ -453,16 +453,9 @@ def test_mp4_is_judged_by_the_asked_format_d18():
 # Changes (9.1)
 
 
-@dataclass(frozen=True)
-class Update:
-    path: str
-    value: Any
-    op: str = "replace"
-
-
 def changed(chosen, *updates, made=None, streams=None, prefix="", **how):
     """The selection after these updates."""
-    changes = selection.parse_changes([Update(*each) for each in updates], prefix)
+    changes = selection.parse_changes([Update("replace", *each) for each in updates], prefix)
     wanted = selection.change(chosen.options, changes)
     return selection.choose(made or room(), FORWARD if streams is None else streams, wanted, **how)
 
@@ -495,21 +488,23 @@ def changed(chosen, *updates, made=None, streams=None, prefix="", **how):
 )
 def test_bad_changes(path, value):
     with pytest.raises(BadData):
-        selection.parse_changes([Update(path, value)])
+        selection.parse_changes([Update("replace", path, value)])
 
 
 @pytest.mark.parametrize("op", ["add", "remove", "test"])
 def test_only_replace_changes_a_selection(op):
     with pytest.raises(BadData):
-        selection.parse_changes([Update("/media/audio/from", "1", op)])
+        selection.parse_changes([Update(op, "/media/audio/from", "1")])
 
 
 def test_the_changes_of_a_call_are_below_output():
-    (found,) = selection.parse_changes([Update("/output/media/video/status", "inactive")], "/output")
+    (found,) = selection.parse_changes(
+        [Update("replace", "/output/media/video/status", "inactive")], "/output"
+    )
     assert (found.track, found.field, found.value) == ("video", "status", "inactive")
     for path in ("/media/video/status", "/outputs/media/video/status", "/output"):
         with pytest.raises(BadData):
-            selection.parse_changes([Update(path, "inactive")], "/output")
+            selection.parse_changes([Update("replace", path, "inactive")], "/output")
 
 
 def test_a_change_of_a_track_that_is_off_is_refused():

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.owt import layout, stream
+from chalicelib.owt.errors import BadData, Refused
 from chalicelib.owt.layout import Input, Picture
 from chalicelib.owt.stream import Audio, Forward, Layer, Media, Video
+from chalicelib.wire.patch import Update
 from tests.owt.documents import ROOM_ID, room
 
 H264 = {"codec": "h264", "profile": "CB"}
@@ -328,3 +330,245 @@ def test_what_a_stream_of_the_room_offers_whichever_kind_it_is():
 def test_only_streams_of_analytics_are_outside_the_input_limit():
     assert PUBLISHED.counts
     assert not Forward("1", PUBLISHED.media, "a", "analytics").counts
+
+
+# Streaming-ins (8.3)
+
+CONNECTION = {"url": "rtsp://camera.example/1"}
+
+
+def asked(**fields) -> dict[str, Any]:
+    """The body of a request for a streaming-in."""
+    return {"connection": CONNECTION, "media": {"audio": "auto", "video": "auto"}} | fields
+
+
+def test_what_a_streaming_in_is_when_little_is_said():
+    found = stream.parse_streaming_in(asked())
+    assert found == stream.StreamingIn(
+        stream.Connection(CONNECTION["url"], "tcp", 8192, {}), True, True, None
+    )
+
+
+def test_everything_that_may_be_said_of_a_streaming_in():
+    connection = CONNECTION | {
+        "transportProtocol": "udp",
+        "bufferSize": 0.5,
+        "origin": {"isp": "i", "region": "r", "more": 1},
+        "more": 1,
+    }
+    found = stream.parse_streaming_in(
+        asked(
+            connection=connection, media={"audio": True, "video": False}, attributes={}, type="streaming", x=1
+        )
+    )
+    where = stream.Connection(CONNECTION["url"], "udp", 0.5, {"isp": "i", "region": "r"})
+    assert found == stream.StreamingIn(where, True, False, {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "x",
+        {},
+        {"connection": CONNECTION},
+        {"media": {"audio": True, "video": True}},
+        asked(connection=None),
+        asked(connection={}),
+        asked(connection={"url": 1}),
+        asked(connection={"url": ""}),
+        asked(connection=CONNECTION | {"transportProtocol": "sctp"}),
+        asked(connection=CONNECTION | {"transportProtocol": ["tcp"]}),
+        asked(connection=CONNECTION | {"bufferSize": "8192"}),
+        asked(connection=CONNECTION | {"bufferSize": True}),
+        asked(connection=CONNECTION | {"origin": "isp"}),
+        asked(connection=CONNECTION | {"origin": {"isp": 1}}),
+        asked(media=None),
+        asked(media={"audio": True}),
+        asked(media={"video": True}),
+        asked(media={"audio": "yes", "video": True}),
+        asked(media={"audio": 1, "video": True}),
+        asked(media={"audio": None, "video": True}),
+        asked(media={"audio": {}, "video": True}),
+        asked(attributes=[]),
+        asked(attributes=None),
+    ],
+)
+def test_bad_streaming_ins(body):
+    with pytest.raises(BadData):
+        stream.parse_streaming_in(body)
+
+
+def media(audio: Any = "auto", video: Any = "auto", **changes) -> Media:
+    wanted = stream.parse_streaming_in(asked(media={"audio": audio, "video": video}))
+    return stream.streaming_in(room(**changes), wanted)
+
+
+def test_a_streaming_in_is_aac_and_h264_as_long_as_nobody_has_looked():
+    expected = Media(
+        Audio({"codec": "aac"}, "streaming"),
+        Video((Layer({"codec": "h264", "profile": "CB"}),), "streaming"),
+    )
+    assert media() == media(True, True) == expected
+    assert media(False) == Media(None, expected.video)
+    assert media(video=False) == Media(expected.audio, None)
+
+
+def test_a_room_that_takes_neither_gives_its_first_entries():
+    found = media(
+        mediaIn__audio=[{"codec": "acc"}, {"codec": "pcmu"}],
+        mediaIn__video=[{"codec": "vp9"}, {"codec": "vp8"}],
+    )
+    assert found.audio is not None
+    assert found.video is not None
+    assert (found.audio.format, found.video.original[0].format) == ({"codec": "acc"}, {"codec": "vp9"})
+
+
+def test_the_profile_of_a_rooms_h264_stays():
+    found = media(mediaIn__video=[{"codec": "vp8"}, {"codec": "h264", "profile": "H"}]).video
+    assert found is not None
+    assert found.original[0].format == {"codec": "h264", "profile": "H"}
+
+
+def test_a_track_that_the_room_does_not_take_and_no_track_at_all_are_refused():
+    for given in (
+        (False, False, {}),
+        (True, False, {"mediaIn__audio": []}),
+        (False, "auto", {"mediaIn__video": []}),
+    ):
+        with pytest.raises(Refused):
+            media(*given[:2], **given[2])
+    assert media(True, False, mediaIn__video=[]).video is None
+
+
+# Changes (8.4)
+
+VIDS = {"common": "v1", "second": "v2"}
+
+
+def changed(made: Forward, *updates, at: int = 5) -> Forward:
+    return stream.change(made, stream.parse_changes([Update(*each) for each in updates]), VIDS, at)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        ("add", "/info/inViews", None),
+        ("add", "/info/inViews", ["common"]),
+        ("replace", "/info/inViews", "common"),
+        ("move", "/info/inViews", "common"),
+        ("add", "/info/inviews", "common"),
+        ("replace", "/media/audio/status", "on"),
+        ("replace", "/media/video/status", True),
+        ("add", "/media/video/status", "active"),
+        ("replace", "/media/data/status", "active"),
+        ("replace", "/info/layout/0/stream", 1),
+        ("replace", "/info/layout/-1/stream", "1"),
+        ("replace", "/info/layout/x/stream", "1"),
+        ("replace", "/info/layout/0/region", "1"),
+        ("replace", "/info/layout/٣/stream", "1"),
+        ("add", "/info/layout/0/stream", "1"),
+        ("replace", "/info/layout", {}),
+        ("add", "/info/layout", []),
+        ("replace", "", ""),
+    ],
+)
+def test_bad_changes(update):
+    with pytest.raises(BadData):
+        stream.parse_changes([Update("add", "/info/inViews", "common"), Update(*update)])
+
+
+def test_a_stream_comes_into_a_view_and_leaves_it():
+    inside = changed(PUBLISHED, ("add", "/info/inViews", "second"), ("add", "/info/inViews", "common"))
+    assert inside.views == {"v2": 5, "v1": 5}
+    assert stream.labels(inside, VIDS) == ["second", "common"]
+    assert changed(inside, ("remove", "/info/inViews", "second"), at=9).views == {"v1": 5}
+
+
+def test_adding_twice_and_removing_what_is_not_in_change_nothing():
+    inside = changed(PUBLISHED, ("add", "/info/inViews", "common"))
+    assert changed(inside, ("add", "/info/inViews", "common"), at=9) == inside
+    assert changed(PUBLISHED, ("remove", "/info/inViews", "common")) == PUBLISHED
+    assert changed(PUBLISHED) == PUBLISHED
+
+
+def test_a_stream_that_leaves_and_comes_back_in_one_list_is_a_new_input():
+    inside = changed(PUBLISHED, ("add", "/info/inViews", "common"))
+    again = changed(inside, ("remove", "/info/inViews", "common"), ("add", "/info/inViews", "common"), at=9)
+    assert again.views == {"v1": 9}
+
+
+@pytest.mark.parametrize("track", ["audio", "video"])
+def test_a_track_is_muted_and_back_d20(track):
+    quiet = changed(PUBLISHED, ("replace", f"/media/{track}/status", "inactive"))
+    assert getattr(quiet.media, track).status == "inactive"
+    other = {"audio": "video", "video": "audio"}[track]
+    assert getattr(quiet.media, other).status == "active"
+    assert changed(quiet, ("replace", f"/media/{track}/status", "active")) == PUBLISHED
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        ("add", "/info/inViews", "third"),
+        ("add", "/info/inViews", ""),
+        ("remove", "/info/inViews", "third"),
+        ("replace", "/media/video/status", "inactive"),
+        ("replace", "/info/layout", []),
+        ("replace", "/info/layout/0/stream", "1"),
+    ],
+)
+def test_refused_changes_of_a_forward_stream(update):
+    with pytest.raises(Refused):
+        changed(Forward("1", Media(audio=Audio({"codec": "opus"}))), update)
+
+
+def picture(*names: str) -> Picture:
+    (view,) = room().document["views"]
+    return Picture(view, [Input(name, at) for at, name in enumerate(names)], None, "1")
+
+
+def arranged(now: Picture, *updates) -> list[str | None]:
+    after = stream.arrange(now, stream.parse_changes([Update(*each) for each in updates]))
+    return [place.stream for place in layout.shown(after)]
+
+
+def test_changes_of_a_mixed_stream_build_on_one_another():
+    entries = [
+        {"stream": name, "region": {"id": name, "shape": "rectangle", "area": dict.fromkeys(
+            ("left", "top", "width", "height"), "1/2")}}
+        for name in ("c", "a")
+    ]  # fmt: skip
+    assert arranged(
+        picture("a", "b", "c"),
+        ("replace", "/info/layout/0/stream", "b"),
+        ("replace", "/info/layout", entries),
+        ("replace", "/info/layout/1/stream", "c"),
+    ) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        ("add", "/info/inViews", "common"),
+        ("replace", "/media/audio/status", "inactive"),
+        ("replace", "/info/layout/9/stream", "a"),
+        ("replace", "/info/layout/999999999999999999/stream", "a"),
+        ("replace", "/info/layout/0/stream", "z"),
+    ],
+)
+def test_refused_changes_of_a_mixed_stream(update):
+    with pytest.raises(Refused):
+        arranged(picture("a", "b"), update)
+
+
+def test_the_inputs_of_a_view_stand_in_the_order_of_mixing():
+    streams = [Forward(name, PUBLISHED.media, views=views) for name, views in
+               {"c": {"v1": 1}, "b": {"v1": 2, "v2": 1}, "a": {"v1": 2}, "d": {"v2": 0}}.items()]  # fmt: skip
+    assert [each.stream for each in stream.inputs(streams, "v1")] == ["c", "a", "b"]
+    assert [each.stream for each in stream.inputs(streams, "v2")] == ["d", "b"]
+
+
+def test_a_view_that_is_gone_is_no_label():
+    assert stream.labels(Forward("1", PUBLISHED.media, views={"v0": 1, "v2": 2}), VIDS) == ["second"]
