@@ -431,14 +431,16 @@ def test_the_profile_of_a_rooms_h264_stays():
     assert found.original[0].format == {"codec": "h264", "profile": "H"}
 
 
-def test_a_track_that_the_room_does_not_take_and_no_track_at_all_are_refused():
-    for given in (
-        (False, False, {}),
-        (True, False, {"mediaIn__audio": []}),
-        (False, "auto", {"mediaIn__video": []}),
-    ):
-        with pytest.raises(Refused):
-            media(*given[:2], **given[2])
+@pytest.mark.parametrize(
+    ("audio", "video", "changes"),
+    [(False, False, {}), (True, False, {"mediaIn__audio": []}), (False, "auto", {"mediaIn__video": []})],
+)
+def test_a_track_that_the_room_does_not_take_and_no_track_at_all_are_refused(audio, video, changes):
+    with pytest.raises(Refused):
+        media(audio, video, **changes)
+
+
+def test_a_track_that_is_not_wanted_need_not_be_taken():
     assert media(True, False, mediaIn__video=[]).video is None
 
 
