@@ -33,3 +33,7 @@ class NoParticipant(NotFound):
 
 class Refused(AppError):
     """The request is well formed, and the room cannot do it as it is now; nothing has changed."""
+
+
+class NoToken(NotFound):
+    """There is no such token: never made, used before, or too old."""
