@@ -304,8 +304,7 @@ def get_many(wanted: Sequence[Key], consistent: bool = True) -> dict[Key, Raw]:
     raise Unavailable("storage is overloaded")
 
 
-def query(
-    cls: type[Row],
+def query_raw(
     pk: str,
     *,
     consistent: bool = False,
@@ -316,8 +315,8 @@ def query(
     start: Mapping[str, Any] | None = None,
     index: str = "",
     until: float | None = None,
-) -> tuple[list[Row], Mapping[str, Any] | None]:
-    """One page of a partition and where the next one starts.
+) -> tuple[list[Raw], Mapping[str, Any] | None]:
+    """One page of a partition, as DynamoDB spells it, and where the next one starts.
 
     `prefix`, or `at_least` and perhaps `at_most`, narrow the sort key; `index` with `until` reads the rows
     due by that time (seconds).
@@ -350,8 +349,23 @@ def query(
     request["ExpressionAttributeNames"] = names
     request["ExpressionAttributeValues"] = values
     answer = call("Query", request)
-    rows = [cls.from_raw_data(raw) for raw in answer.get("Items", [])]
-    return rows, answer.get("LastEvaluatedKey")
+    return answer.get("Items", []), answer.get("LastEvaluatedKey")
+
+
+def query(cls: type[Row], pk: str, **options: Any) -> tuple[list[Row], Mapping[str, Any] | None]:
+    """One page of a partition and where the next one starts; `options` are those of `query_raw`."""
+    raws, start = query_raw(pk, **options)
+    return [cls.from_raw_data(raw) for raw in raws], start
+
+
+def raw_rows(pk: str, **options: Any) -> Iterator[Raw]:
+    """Every item of a part of a partition, page by page, strongly read."""
+    start: Mapping[str, Any] | None = None
+    while True:
+        raws, start = query_raw(pk, consistent=True, start=start, **options)
+        yield from raws
+        if start is None:
+            return
 
 
 def query_all(cls: type[Row], pk: str, **options: Any) -> Iterator[Row]:
