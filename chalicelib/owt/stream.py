@@ -372,8 +372,8 @@ def streaming_in(room: RoomLike, asked: StreamingIn) -> Media:
     if not (asked.audio or asked.video):
         raise Refused("neither audio nor video is wanted")
     taken = room.document["mediaIn"]
-    audio = _usual(taken["audio"], "aac") if asked.audio else None
-    video = _usual(taken["video"], "h264") if asked.video else None
+    audio = usual(taken["audio"], "aac") if asked.audio else None
+    video = usual(taken["video"], "h264") if asked.video else None
     if video is not None and video["codec"] == "h264":
         video.setdefault("profile", "CB")
     return Media(
@@ -382,7 +382,7 @@ def streaming_in(room: RoomLike, asked: StreamingIn) -> Media:
     )
 
 
-def _usual(formats: Sequence[Json], codec: str) -> dict[str, Any]:
+def usual(formats: Sequence[Json], codec: str) -> dict[str, Any]:
     """The format of this codec, else the first; a room's lists may hold anything.  Raises `Refused`."""
     known = [each for each in formats if isinstance(each, dict) and "codec" in each]
     if not known:

@@ -1,6 +1,6 @@
 """What takes media out of a room: streaming-outs, recordings, calls, analytics (contract 10-12).  Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
 import msgspec
@@ -255,20 +255,13 @@ def heard_media(room: RoomLike, video: bool) -> Media:
     PCMU and H.264 are what every SIP peer has; else what the room takes first.  Raises `Refused`.
     """
     taken = room.document["mediaIn"]
-    audio = Audio(_preferred(taken["audio"], "pcmu", "audio"), "mic")
+    audio = Audio(streams.usual(taken["audio"], "pcmu"), "mic")
     if not video:
         return Media(audio)
-    wanted = _preferred(taken["video"], "h264", "video")
-    if wanted.get("codec") == "h264":
-        wanted = {"profile": "CB"} | wanted
-    return Media(audio, Video((Layer({"codec": wanted["codec"]} | wanted),), "camera"))
-
-
-def _preferred(formats: Sequence[Json], codec: str, what: str) -> dict[str, Any]:
-    known = [each for each in formats if isinstance(each, dict) and "codec" in each]
-    if not known:
-        raise Refused(f"the room takes no {what}")
-    return dict(next((each for each in known if each["codec"] == codec), known[0]))
+    wanted = streams.usual(taken["video"], "h264")
+    if wanted["codec"] == "h264":
+        wanted.setdefault("profile", "CB")
+    return Media(audio, Video((Layer(wanted),), "camera"))
 
 
 def analysis(room: RoomLike, forward: Mapping[str, Forward], asked: AnalysisRequest) -> Analysis:
