@@ -1,4 +1,4 @@
-"""Signers of MAuth headers, written from the contract and docs/contracts/owt.md, and not from our verifier."""
+"""Signers of MAuth headers, made from the contract and docs/contracts/owt.md, not from our verifier."""
 
 import base64
 import hashlib

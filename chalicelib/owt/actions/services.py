@@ -1,4 +1,4 @@
-"""What may be done with services (contract section 5): by the super service, and a look at itself by any other."""
+"""What may be done with services (contract section 5): by the super service, or a look at oneself."""
 
 from typing import Any
 
