@@ -14,7 +14,7 @@ from pynamodb.expressions.update import Action
 from chalicelib.errors import Conflict, Unavailable
 from chalicelib.owt.errors import NoRoom, Refused
 from chalicelib.owt.store import rooms
-from chalicelib.owt.store.ended import Ended, ended_row, read_ended
+from chalicelib.owt.store.ended import PARTICIPANT, STREAM, Ended, ended_row, read_ended
 from chalicelib.owt.store.rooms import RoomRow, RoomState
 from chalicelib.store import keys, writes
 from chalicelib.store.keys import Key
@@ -133,6 +133,8 @@ def add(
     needed = [keys.owt_stream(room_id, stream_id) for stream_id in dict.fromkeys(streams)]
     if participant:
         needed.append(keys.owt_participant(room_id, participant))
+    ending = [key for row in rows for key in _ending(room_id, row.sk)]
+    parts += [Check(key, Item.pk.does_not_exist()) for key in ending]
     parts += [Check(key, Item.pk.exists()) for key in needed]
     own = len(parts)
     try:
@@ -141,11 +143,18 @@ def add(
         first = min(cancelled.failed)
         if first == 0:
             raise _why(state, cancelled.row(0, RoomRow), unchanged) from None
-        if first <= len(rows):
-            raise Exists(rows[first - 1].sk) from None
+        if first <= len(rows) + len(ending):
+            raise Exists("there is a child with this id, or what hung on one is still ending") from None
         if first < own:
             raise Refused("what was asked for is no longer there") from None
         raise
+
+
+def _ending(room_id: str, sk: str) -> list[Key]:
+    """Where it says that an earlier child with this key has ended, and something still hangs on it."""
+    letter, _, name = sk.partition("#")
+    what = {"p": PARTICIPANT, "w": STREAM}.get(letter)
+    return [keys.owt_ended(room_id, what, name)] if what is not None else []
 
 
 def _counted(state: RoomState, counts: Counts, unchanged: bool) -> Part:
@@ -157,10 +166,11 @@ def _counted(state: RoomState, counts: Counts, unchanged: bool) -> Part:
         condition &= RoomRow.participants < RoomRow.participant_limit
     if counts.inputs:
         condition &= RoomRow.inputs < RoomRow.input_limit
-    return _change(state.id, counts, 1, condition)
+    return change_of_counts(state.id, counts, 1, condition)
 
 
-def _change(room_id: str, counts: Counts, sign: int, condition: Condition) -> Part:
+def change_of_counts(room_id: str, counts: Counts, sign: int, condition: Condition) -> Part:
+    """The part of a transaction that counts more children (`sign` 1) or fewer (-1)."""
     actions: list[Action] = [
         attribute.set(attribute + sign * count)
         for attribute, count in zip(
@@ -195,7 +205,7 @@ def remove(
     is owed.  Raises `NoRoom`, `Missing`, `Unavailable`; `Cancelled` only for a condition of `also`.
     """
     owed = [ended_row(state.id, what, [name]) for what, name in ended]
-    parts: list[Part] = [_change(state.id, counts, -1, RoomRow.service == state.service)]
+    parts: list[Part] = [change_of_counts(state.id, counts, -1, RoomRow.service == state.service)]
     parts += [Remove(key, Item.pk.exists()) for key in wanted]
     own = len(parts)
     try:

@@ -31,10 +31,14 @@ class EndedRow(OwedRow):
     names = UnicodeSetAttribute()
 
 
-def ended_row(room_id: str, what: str, names: Sequence[str]) -> EndedRow:
-    """The row that owes the end of what hangs on these; several of them only of one kind."""
+def ended_row(room_id: str, what: str, names: Sequence[str], after_s: float = 0.0) -> EndedRow:
+    """The row that owes the end of what hangs on this; only views may be several.
+
+    `after_s` is for a caller who sees to it at once.
+    """
     where = keys.owt_ended(room_id, what, names[0])
-    return EndedRow(*where, names=set(names), due=keys.due(END, where.pk), due_at=clock.now(), attempts=0)
+    at = clock.now() + after_s
+    return EndedRow(*where, names=set(names), due=keys.due(END, where.pk), due_at=at, attempts=0)
 
 
 def what_ended(key: Key) -> str:

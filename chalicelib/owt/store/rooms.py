@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -17,10 +17,12 @@ from chalicelib.outbox.owed import OwedRow
 from chalicelib.owt import packed, room, vault
 from chalicelib.owt.errors import BadData, NoRoom
 from chalicelib.owt.room import Document, Incarnation, Incarnations, Room
-from chalicelib.owt.store.ended import PURGE, VIEW, ended_row
+from chalicelib.owt.store.ended import PURGE, VIEW, EndedRow, ended_row
 from chalicelib.store import keys, writes
+from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Check, Part, Put, Raw, Refused, Remove
+from chalicelib.wire.untrusted import Json
 
 ID: Final = re.compile(r"[0-9a-f]{24}")
 LARGEST_DOCUMENT: Final = 1 << 20
@@ -30,6 +32,7 @@ LARGEST_ROW: Final = 380_000
 PAGE: Final = 100
 """So many rooms are read in one call."""
 TRIES: Final = 20
+LARGEST_LIMIT: Final = 2**31 - 1
 
 T = TypeVar("T")
 
@@ -246,7 +249,7 @@ def listed(service_id: str, skip: int = 0, count: int | None = None) -> list[str
     found: list[str] = []
     start: Mapping[str, Any] | None = None
     while last is None or len(found) < last:
-        limit = None if last is None else last - len(found)
+        limit = None if last is None else min(last - len(found), LARGEST_LIMIT)
         rows, start = writes.query(
             ListedRoomRow, keys.owt_rooms(service_id), consistent=True, limit=limit, start=start
         )
@@ -256,23 +259,27 @@ def listed(service_id: str, skip: int = 0, count: int | None = None) -> list[str
     return found[skip:last]
 
 
-def replace(service_id: str, room_id: str, body: Any) -> RoomState:
+def replace(known: RoomState, body: Json) -> tuple[RoomState, Key | None]:
     """Have a PUT take effect on the room as it is then, whoever else changes it meanwhile.
 
-    Views that it takes away end in the same write.  Raises `NoRoom`, `BadData`, `Unavailable`.
+    Views that it takes away end in the same write; the key of the row that owes the rest, for `purge.end`.
+    Raises `NoRoom`, `BadData`, `Unavailable`.
     """
-    known, by = read(service_id, room_id), _new_vid()
+    by = _new_vid()
+    owed: Key | None = None
     for _ in range(TRIES):
         document = room.merge(packed.read(known.text), body)
         replaced, gone = _replaced(known, document, body, by)
+        ended = ended_row(known.id, VIEW, gone) if gone else None
+        owed = Key(ended.pk, ended.sk) if ended is not None else None
         try:
-            _write(known, replaced, gone)
+            _write(known, replaced, ended)
         except (Refused, Cancelled) as refused:
-            known = state(service_id, _stood(refused))
-            if known.row.by == by:
-                return known
+            known = state(known.service, _stood(refused))
+            if known.row.by == by:  # it was written, and the answer lost
+                return known, owed
         else:
-            return RoomState(replaced)
+            return RoomState(replaced), owed
     raise Unavailable("the room is changed again and again")
 
 
@@ -280,13 +287,13 @@ def _stood(refused: Refused | Cancelled) -> RoomRow | None:
     return refused.row(RoomRow) if isinstance(refused, Refused) else refused.row(0, RoomRow)
 
 
-def _replaced(known: RoomState, document: Document, body: Any, by: str) -> tuple[RoomRow, list[str]]:
+def _replaced(known: RoomState, document: Document, body: Json, by: str) -> tuple[RoomRow, list[str]]:
     """The row after a PUT, and the ids of the views that it takes away.  Raises `BadData`, `Unavailable`."""
     kept, password = room.without_password(document)
     version, where = known.version + 1, keys.owt_room(known.id)
     views = room.incarnations(document, version, _new_vid, known.room.document, known.incarnations)
     sealed: bytes | None = known.row.sip_password
-    if body.get("sip") is not None:
+    if isinstance(body, dict) and body.get("sip") is not None:
         sealed = vault.seal(password, where) if password is not None else None
     row = RoomRow(
         *where,
@@ -307,7 +314,7 @@ def _replaced(known: RoomState, document: Document, body: Any, by: str) -> tuple
     return row, [vid for vid in known.vids.values() if vid not in stay]
 
 
-def _write(known: RoomState, row: RoomRow, gone: Sequence[str]) -> None:
+def _write(known: RoomState, row: RoomRow, ended: EndedRow | None) -> None:
     """Raises `Refused`, `Cancelled`, `Unavailable`."""
     where = keys.owt_room(known.id)
     condition = (RoomRow.service == known.service) & (RoomRow.version == known.version)
@@ -320,10 +327,10 @@ def _write(known: RoomState, row: RoomRow, gone: Sequence[str]) -> None:
         RoomRow.input_limit.set(row.input_limit),
         RoomRow.sip_password.set(row.sip_password) if row.sip_password else RoomRow.sip_password.remove(),
     ]
-    if not gone:
+    if ended is None:
         writes.update(*where, actions, condition)
-        return
-    writes.transact([Change(where, actions, condition), Put(ended_row(known.id, VIEW, gone))])
+    else:
+        writes.transact([Change(where, actions, condition), Put(ended)])
 
 
 def delete(service_id: str, room_id: str) -> None:
