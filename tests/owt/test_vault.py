@@ -1,6 +1,7 @@
 """Secrets at rest: only the deployment's key opens them, and only in their own row."""
 
 from collections import Counter
+from typing import Any
 
 import boto3
 import pytest
@@ -116,9 +117,12 @@ class TestKms:
         vault._data_keys.forget()
         asked = []
         call = vault._call
-        monkeypatch.setattr(
-            vault, "_call", lambda operation, **more: asked.append(operation) or call(operation, **more)
-        )
+
+        def hear(operation: str, **request: Any) -> Any:
+            asked.append(operation)
+            return call(operation, **request)
+
+        monkeypatch.setattr(vault, "_call", hear)
         assert [unseal(each, HERE) for each in sealed] == ["a", "b"]
         assert asked == ["decrypt"]
 

@@ -22,6 +22,11 @@ def spell(parts: Iterable[tuple[str, str]], comma: str = ",") -> str:
     return "MAuth " + comma.join(f"{name}={value}" for name, value in parts)
 
 
+def signature_of(header: str) -> str:
+    """The signature in a header."""
+    return header.partition("mauth_signature=")[2].partition(",")[0]
+
+
 def now_ms() -> str:
     """The time as clients send it."""
     return str(int(time.time() * 1000))

@@ -7,7 +7,8 @@ from typing import Final
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from chalicelib import clock, ids
-from chalicelib.owt.errors import NoToken
+from chalicelib.owt.errors import NoRoom, NoToken
+from chalicelib.owt.store import rooms
 from chalicelib.owt.token import LIVES_S, JoinToken, NewToken
 from chalicelib.store import keys, writes
 from chalicelib.store.table import Item
@@ -49,9 +50,11 @@ def create(service_id: str, room_id: str, new: NewToken) -> JoinToken:
 def redeem(token_id: str) -> JoinToken:
     """Use a token up, within three minutes of its creation: of several at once exactly one succeeds.
 
-    The room may have gone meanwhile, and its token with it: whoever joins writes under the condition that the
-    room stands.  The attempt has a name, so that a write sent again after a lost answer finds its own mark
-    and still succeeds.  Raises `NoToken`, `Unavailable`.
+    A room that is deleted takes its tokens with it.  Between this look at the room and the joining it may
+    still go: joining itself writes under the condition that the room stands.  The attempt has a name, so that
+    a write sent again after a lost answer finds its own mark and still succeeds.
+
+    Raises `NoToken`, `Unavailable`.
     """
     attempt = ids.new(16)
     fresh = TokenRow.created > clock.now() - LIVES_S
@@ -69,5 +72,9 @@ def redeem(token_id: str) -> JoinToken:
             raise NoToken(token_id) from None
     if row is None:
         raise NoToken(token_id)
+    try:
+        rooms.read(row.service, row.room)
+    except NoRoom:
+        raise NoToken(token_id) from None
     new = NewToken(row.user, row.role, row.isp, row.region)
     return JoinToken(token_id, row.service, row.room, new, float(row.created))
