@@ -1,7 +1,7 @@
 """What takes media out of a room: streaming-outs, recordings, calls, analytics (contract 10-12).  Pure."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -280,14 +280,11 @@ def analysis(room: RoomLike, forward: Mapping[str, Forward], asked: AnalysisRequ
 # Changes
 
 
-Changeable: TypeAlias = StreamingOut | Recording | Call
+Changeable = TypeVar("Changeable", StreamingOut, Recording, Call)
 
 
 def rechosen(
-    subscription: Changeable,
-    room: RoomLike,
-    forward: Mapping[str, Forward],
-    options: Options,
+    subscription: Changeable, room: RoomLike, forward: Mapping[str, Forward], options: Options
 ) -> Changeable:
     """A subscription with another selection; what it is, and where it goes, stays.  Raises `Refused`."""
     chosen = selection.choose(
