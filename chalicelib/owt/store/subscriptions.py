@@ -115,11 +115,7 @@ def find(
     if not nouns.ID.fullmatch(identity):
         rooms.read(service_id, room_id)
         raise NoResource(identity)
-    where = keys.owt_subscription(room_id, kind.kind, identity)
-    _, (raw,) = children.some(service_id, room_id, where)
-    row: SubscriptionRow | None = writes.read(SubscriptionRow, raw)
-    if row is None:
-        raise NoResource(identity)
+    row: SubscriptionRow = _read(service_id, room_id, keys.owt_subscription(room_id, kind.kind, identity))
     state, forward, owner = _sources(service_id, room_id, [*row.forward, *besides], identity)
     if (
         not forward.keys() >= set(row.forward)
@@ -128,6 +124,15 @@ def find(
     ):
         raise NoResource(identity)
     return Found(state, row, _decode(row, kind), forward)
+
+
+def _read(service_id: str, room_id: str, where: Key) -> SubscriptionRow:
+    """Raises `NoRoom`, `NoResource`, `Unavailable`."""
+    _, (raw,) = children.some(service_id, room_id, where)
+    row = writes.read(SubscriptionRow, raw)
+    if row is None:
+        raise NoResource(where.sk)
+    return row
 
 
 def _sources(
