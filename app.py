@@ -9,6 +9,9 @@ from chalicelib import journal, settings
 from chalicelib.jitsi import auth, counts, release, sockets, store
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
+from chalicelib.owt import purge
+from chalicelib.owt import settings as owt_settings
+from chalicelib.owt.store import ended, services
 from chalicelib.realtime import fanout
 from chalicelib.store import table
 
@@ -22,16 +25,23 @@ HANDLER = os.environ.get("_HANDLER", "")
 if HANDLER in ("", "app.app"):
     from chalicelib.jitsi import operations as jitsi_operations
     from chalicelib.jitsi import routes as jitsi_routes
+    from chalicelib.owt import operations as owt_operations
+    from chalicelib.owt.routes import every as owt_routes
     from chalicelib.system import routes as system_routes
 
     app.register_blueprint(system_routes.bp)
     app.register_blueprint(jitsi_routes.bp)
-    system_routes.offer([*system_routes.OPERATIONS, *jitsi_operations.OPERATIONS])
+    for blueprint in owt_routes.BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    system_routes.offer([*system_routes.OPERATIONS, *jitsi_operations.OPERATIONS, *owt_operations.every()])
 
 owed.serve(store.RELEASE, release.release)
 owed.serve(store.PAGE, release.page)
 owed.serve(store.DAMPED, release.damped)
 owed.serve(store.COUNT, counts.tick)
+owed.serve(ended.END, purge.ended_work)
+owed.serve(ended.PURGE, purge.room_work)
+owed.serve(services.PURGE, purge.service_work)
 owed.serve(store.LEAVE, release.leave, swept=False)
 owed.serve(store.DROP, release.drop, swept=False)
 
@@ -71,6 +81,7 @@ def warm() -> None:
     """Read the settings and make the clients, so that the first event finds them.  Raises `BadSetting`."""
     settings.get()
     jitsi_settings.get()
+    owt_settings.get()
     auth.users()
     auth.servers()
     refuse_open_stage()
