@@ -102,6 +102,13 @@ def test_refused_requests_leave_no_trace(api, room, table, media):
     assert table.rows() == before
 
 
+def test_more_than_a_row_can_keep_is_bad(api, room, table):
+    body = {"protocol": "rtmp", "url": "rtmp://" + "ä" * 300_000, "media": both(f"{room}-common")}
+    before = table.rows()
+    assert refusal(api.post(path(room), body)) == BAD
+    assert table.rows() == before
+
+
 def test_a_track_that_the_source_lacks_is_refused(api, room):
     camera = api.streaming_in(room, audio=False)
     assert refusal(api.post(path(room), {"url": URL, "media": both(camera)})) == REFUSED

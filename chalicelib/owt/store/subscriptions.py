@@ -6,13 +6,13 @@ subscription has too, whether its row is still there or not.  A call hangs on it
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 
 from chalicelib.owt import stream as nouns
-from chalicelib.owt.errors import NoResource, Refused
+from chalicelib.owt.errors import BadData, NoResource, Refused
 from chalicelib.owt.participant import SIP_ROLE
 from chalicelib.owt.room import Room
 from chalicelib.owt.store import children, ended, new_ids, participants, rooms, streams
@@ -25,6 +25,9 @@ from chalicelib.store import keys, writes
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Raw
+
+LARGEST_ROW: Final = 300_000
+"""Bytes; DynamoDB takes 400 KB."""
 
 S = TypeVar("S", StreamingOut, Recording, Call, Analysis)
 Sources = Mapping[str, Forward]
@@ -182,6 +185,7 @@ def create(
 
 
 def _row(state: RoomState, identity: str, made: Subscription) -> SubscriptionRow:
+    """Raises `BadData` where there is too much of it to be kept."""
     return SubscriptionRow(
         *keys.owt_subscription(state.id, made.kind, identity),
         document=_spell(made),
@@ -190,7 +194,11 @@ def _row(state: RoomState, identity: str, made: Subscription) -> SubscriptionRow
 
 
 def _spell(made: Subscription) -> str:
-    return msgspec.json.encode(made).decode()
+    """Raises `BadData` where there is too much of it to be kept."""
+    text = msgspec.json.encode(made)
+    if len(text) > LARGEST_ROW:
+        raise BadData(f"a subscription is kept in at most {LARGEST_ROW} bytes")
+    return text.decode()
 
 
 def _spell_sources(state: RoomState, made: Subscription) -> set[str]:
