@@ -8,9 +8,10 @@ import pytest
 
 from chalicelib.outbox import owed
 from chalicelib.owt.errors import BadData, NoRoom, Refused
-from chalicelib.owt.store import participants
+from chalicelib.owt.store import new_ids, participants
 from chalicelib.owt.store import streams as store
 from chalicelib.owt.stream import Audio, Forward, Layer, Media, Video
+from chalicelib.store import writes
 from tests.owt.api import BAD, NO_RESOURCE, NO_ROOM, NO_STREAM, NOTHING, REFUSED, Api, ok, refusal
 from tests.support.events import Answer
 
@@ -716,3 +717,81 @@ def test_what_is_kept_of_a_connection(api, room, table):
         "buffer_size": 1,
         "origin": {"isp": "i", "region": "r"},
     }
+
+
+# Storage that is slow to answer, and ids that meet
+
+
+def test_a_change_whose_answer_was_lost_is_not_made_anew(api, room, monkeypatch):
+    made = streaming_in(api, room)
+    once = writes.update
+    calls = []
+
+    def twice(*args: Any, **options: Any) -> Any:
+        """As botocore repeats a request whose answer it did not get."""
+        calls.append(args)
+        once(*args, **options)
+        return once(*args, **options)
+
+    monkeypatch.setattr(writes, "update", twice)
+    quiet = update("replace", "/media/audio/status", "inactive")
+    answer = done(api, "PATCH", f"/rooms/{room}/streams/{made}", [quiet])
+    assert answer["media"]["audio"]["status"] == "inactive"
+    assert len(calls) == 1
+
+
+def test_a_stream_whose_new_id_is_taken_gets_another_one(api, room, monkeypatch):
+    numbers = iter(["1", "1", "2"])
+    monkeypatch.setattr(new_ids, "child", lambda: next(numbers))
+    assert [streaming_in(api, room), streaming_in(api, room)] == ["1", "2"]
+
+
+def test_what_was_decided_upon_an_older_state_is_decided_again(api, room, monkeypatch):
+    one, two = (streaming_in(api, room) for _ in range(2))
+    path = f"/rooms/{room}/streams/{room}-common"
+    for each in (one, two):
+        mix(api, room, each)
+    find, scene = store.find, store.scene
+    meanwhile = [
+        ("PATCH", f"/rooms/{room}/streams/{one}", [update("replace", "/media/video/status", "inactive")]),
+        ("PATCH", path, [update("replace", "/info/layout/0/stream", two)]),
+    ]
+
+    def interrupted(read: Any) -> Any:
+        def then(*args: Any) -> Any:
+            found = read(*args)
+            if meanwhile:
+                done(api, *meanwhile.pop())
+            return found
+
+        return then
+
+    monkeypatch.setattr(store, "scene", interrupted(scene))
+    answer = done(api, "PATCH", path, [update("replace", "/info/layout/0/stream", one)])
+    # First the other change, then this one: they are back where they were.
+    assert [place.get("stream") for place in answer["info"]["layout"]][:2] == [one, two]
+    monkeypatch.setattr(store, "scene", scene)
+    monkeypatch.setattr(store, "find", interrupted(find))
+    meanwhile[:] = [
+        ("PATCH", f"/rooms/{room}/streams/{one}", [update("replace", "/media/video/status", "inactive")])
+    ]
+    answer = done(
+        api, "PATCH", f"/rooms/{room}/streams/{one}", [update("replace", "/media/audio/status", "inactive")]
+    )
+    assert answer["media"]["audio"]["status"] == answer["media"]["video"]["status"] == "inactive"
+
+
+def test_a_put_between_reading_and_mixing_is_seen(api, room, monkeypatch):
+    made = streaming_in(api, room)
+    find = store.find
+    puts = [{"views": [{"label": "second"}]}]
+
+    def then(*args: Any) -> Any:
+        found = find(*args)
+        if puts:
+            done(api, "PUT", f"/rooms/{room}", puts.pop())
+        return found
+
+    monkeypatch.setattr(store, "find", then)
+    updates = [update("add", "/info/inViews", "common")]
+    assert failing(api, "PATCH", f"/rooms/{room}/streams/{made}", updates) == REFUSED

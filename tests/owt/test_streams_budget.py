@@ -84,7 +84,7 @@ def test_a_streaming_in_is_one_read_and_one_transaction(api, room, storage):
     with storage.counting() as spent:
         api.streaming_in(room)
     assert spent == {"GetItem": 1, "TransactWriteItems": 1}
-    assert written(storage.since(mark)) == ["Update x", "Put w#"]
+    assert written(storage.since(mark)) == ["Update x", "Put w#", "ConditionCheck xe"]
 
 
 def test_a_streaming_in_into_a_full_room_costs_the_same(api, storage):
