@@ -10,8 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from chalicelib.errors import Unauthenticated
@@ -25,7 +24,10 @@ MAX_HEADER: Final = 8 * 1024
 _BLANKS: Final = " \t"
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _REQUIRED: Final = ("signature_method", "serviceid", "cnonce", "timestamp", "signature")
-_READ: Final = frozenset({*_REQUIRED, "username", "role"})
+_FIELDS: Final = {
+    prefix + name: name for name in (*_REQUIRED, "username", "role") for prefix in ("mauth_", "")
+}
+_CANONICAL: Final = re.compile(r"[A-Za-z0-9\-._~/]*")
 _BASE64: Final = re.compile(r"([A-Za-z0-9+/]+)(={0,2})")
 
 
@@ -37,17 +39,20 @@ class NotProven(Unauthenticated):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a header says, each part exactly as it stands there."""
 
     method: str
     service: str
     cnonce: str
     timestamp: str
-    signature: str = field(repr=False)
+    signature: str
     username: str = ""
     role: str = ""
+
+    def __repr__(self) -> str:
+        """Who claims, without the proof."""
+        return f"Claim(method={self.method!r}, service={self.service!r})"
 
     @property
     def names_user(self) -> bool:
@@ -65,20 +70,23 @@ def parse(header: str | None) -> Claim:
         raise NotProven("another scheme" if scheme else "no header")
     if len(rest) > MAX_HEADER:
         raise NotProven("the header is too long")
-    if _CONTROL.search(rest):
+    if not rest.isprintable() and _CONTROL.search(rest):
         raise NotProven("a control character in the header")
     parts: dict[str, str] = {}
     for part in rest.split(","):
         name, _, value = part.partition("=")
-        name = name.strip(_BLANKS).removeprefix("mauth_")
-        if name not in _READ:
+        name = _FIELDS.get(name) or _FIELDS.get(name.strip(_BLANKS), "")
+        if not name:
             continue
         if name in parts:
             raise NotProven(f"{name} stands twice")
-        parts[name] = _unquoted(value.strip(_BLANKS))
-    missing = [name for name in _REQUIRED if not parts.get(name)]
-    if missing:
-        raise NotProven(f"no {missing[0]}")
+        value = value.strip(_BLANKS)
+        if value[:1] == '"' == value[-1:] and len(value) > 1:
+            value = value[1:-1]
+        parts[name] = value
+    for name in _REQUIRED:
+        if not parts.get(name):
+            raise NotProven(f"no {name}")
     if parts["signature_method"] not in METHODS:
         raise NotProven("another signature method")
     return Claim(
@@ -90,10 +98,6 @@ def parse(header: str | None) -> Claim:
         parts.get("username", ""),
         parts.get("role", ""),
     )
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 def signed_text(claim: Claim) -> str:
@@ -140,6 +144,8 @@ def canonical_path(path: str) -> str:
     """
     if len(path) > 1:
         path = path.removesuffix("/")
+    if _CANONICAL.fullmatch(path):
+        return path
     return "/".join(quote(unquote(segment), safe="~") for segment in path.split("/"))
 
 
