@@ -1,5 +1,6 @@
 """Who calls: contract section 4 and decisions D5, D6 and D22, with the storage calls that it takes."""
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from chalicelib.owt.store import services
 from chalicelib.store import keys, replays, writes
 from chalicelib.wire.request import Request
 from tests.conftest import Stack
+from tests.owt.test_services import at_once
 from tests.support import mauth
+from tests.support.counts import full
 from tests.support.storage import Storage
 
 KEY = "s3cret"
@@ -273,6 +276,21 @@ class TestReplay:
 
 
 BODY = b'{"user":"alice"}'
+
+
+@pytest.mark.parametrize("of", ["super", "acme"])
+def test_of_two_calls_with_one_header_at_once_strict_serves_one(stack, credentials, monkeypatch, of):
+    monkeypatch.setenv("OWT_MAUTH", "strict")
+    settings.reset()
+    known = (credentials.super_service_id, credentials.super_service_key)
+    if of == "acme":
+        known = (services.create(NewService("acme", KEY)).id, KEY)
+    for _ in range(full(10, 200)):
+        header = mauth.header(*known)
+        found = at_once(*[functools.partial(caller, header)] * 2)
+        assert sorted(type(each).__name__ for each in found) == ["Caller", "NotProven"]
+
+
 CALL = {
     "method": "POST",
     "path": "/local/v1/rooms/r1/tokens",

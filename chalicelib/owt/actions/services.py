@@ -6,7 +6,7 @@ from typing import Any
 from chalicelib.owt import service
 from chalicelib.owt.auth import Caller
 from chalicelib.owt.errors import NotPermitted
-from chalicelib.owt.store import services
+from chalicelib.owt.store import rooms, services
 from chalicelib.wire.untrusted import Json
 
 
@@ -21,7 +21,7 @@ def listed(caller: Caller) -> list[dict[str, Any]]:
     Raises `NotPermitted`, `Unavailable`.
     """
     _only_super(caller)
-    return [service.document(each, services.rooms(each.id)) for each in services.every()]
+    return [service.document(each, rooms.listed(each.id)) for each in services.every()]
 
 
 def create(caller: Caller, body: Callable[[], Json]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def look(caller: Caller, service_id: str) -> dict[str, Any]:
     """One service.  Raises `NotPermitted` for another one than the caller, `NoService`, `Unavailable`."""
     if service_id != caller.service:
         _only_super(caller)
-    return service.document(services.read(service_id), services.rooms(service_id))
+    return service.document(services.read(service_id), rooms.listed(service_id))
 
 
 def delete(caller: Caller, service_id: str) -> None:

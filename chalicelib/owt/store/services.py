@@ -183,11 +183,6 @@ def every() -> Iterator[Service]:
         yield Service(row.sk, row.name, row.shown_key, bool(row.require_v2))
 
 
-def rooms(service_id: str) -> list[str]:
-    """The ids of a service's rooms, in the order of their creation.  Raises `Unavailable`."""
-    return [row.sk for row in writes.query_all(Item, keys.owt_rooms(service_id), consistent=True)]
-
-
 def delete(service_id: str) -> None:
     """Remove a service, and owe the removal of its rooms in the same transaction.
 
@@ -205,8 +200,6 @@ def delete(service_id: str) -> None:
         Remove(keys.owt_service_name(row.name)),
         Put(_purge(owed, service_id)),
     ]
-    with _lock:
-        _known.pop(service_id, None)
     try:
         writes.transact(parts)
     except Cancelled:
