@@ -6,6 +6,7 @@ import re
 import pytest
 
 import app
+from chalicelib.errors import Unavailable
 from chalicelib.outbox import kicks, owed
 from chalicelib.owt import settings as owt_settings
 from chalicelib.owt.routes import common
@@ -431,7 +432,7 @@ def test_without_a_super_service_nothing_is_served(api, monkeypatch):
 
 def test_storage_that_fails_is_1401(api, monkeypatch):
     def fail(*_):
-        raise writes.Unavailable("storage does not answer")
+        raise Unavailable("storage does not answer")
 
     ok(api.get("/rooms"))
     monkeypatch.setattr(writes, "call", fail)
