@@ -6,7 +6,6 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
 
 from chalicelib import journal, settings
-from chalicelib.jitsi import auth, counts, release, sockets, store
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
 from chalicelib.realtime import fanout
@@ -18,23 +17,48 @@ app.api.binary_types = []
 
 # In Lambda each function imports what its events can need; everywhere else all of it is here.
 HANDLER = os.environ.get("_HANDLER", "")
+REST = HANDLER in ("", "app.app")
+SOCKETS = HANDLER in ("", "app.ws_connect", "app.ws_message", "app.ws_disconnect")
+WORK = HANDLER in ("", "app.tick", "app.work")
 
-if HANDLER in ("", "app.app"):
+if REST or SOCKETS:
+    from chalicelib.jitsi import auth
+
+if REST or WORK:
+    from chalicelib.owt import settings as owt_settings
+    from chalicelib.owt import vault
+
+if SOCKETS:
+    from chalicelib.jitsi import sockets
+
+if REST:
     from chalicelib.jitsi import operations as jitsi_operations
     from chalicelib.jitsi import routes as jitsi_routes
+    from chalicelib.owt import operations as owt_operations
+    from chalicelib.owt.routes import every as owt_routes
     from chalicelib.system import routes as system_routes
 
     app.register_blueprint(system_routes.bp)
     app.register_blueprint(jitsi_routes.bp)
-    system_routes.offer([*system_routes.OPERATIONS, *jitsi_operations.OPERATIONS])
+    for blueprint in owt_routes.BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    system_routes.offer([*system_routes.OPERATIONS, *jitsi_operations.OPERATIONS, *owt_operations.every()])
 
-owed.serve(store.RELEASE, release.release)
-owed.serve(store.PAGE, release.page)
-owed.serve(store.DAMPED, release.damped)
-owed.serve(store.COUNT, counts.tick)
-owed.serve(store.LOOK, release.look)
-owed.serve(store.LEAVE, release.leave, swept=False)
-owed.serve(store.DROP, release.drop, swept=False)
+if WORK:
+    from chalicelib.jitsi import counts, release, store
+    from chalicelib.owt import purge
+    from chalicelib.owt.store import ended, services
+
+    owed.serve(store.RELEASE, release.release)
+    owed.serve(store.PAGE, release.page)
+    owed.serve(store.DAMPED, release.damped)
+    owed.serve(store.COUNT, counts.tick)
+    owed.serve(store.LOOK, release.look)
+    owed.serve(store.LEAVE, release.leave, swept=False)
+    owed.serve(store.DROP, release.drop, swept=False)
+    owed.serve(ended.END, purge.ended_work)
+    owed.serve(ended.PURGE, purge.room_work)
+    owed.serve(services.PURGE, purge.service_work)
 
 
 @app.on_ws_connect()
@@ -72,13 +96,18 @@ def warm() -> None:
     """Read the settings and make the clients, so that the first event finds them.  Raises `BadSetting`."""
     settings.get()
     jitsi_settings.get()
-    auth.users()
-    auth.servers()
+    if REST or SOCKETS:
+        auth.users()
+        auth.servers()
     refuse_open_stage()
     journal.begin()
     table.client()
     kicks.client()
-    fanout.warm()
+    if REST or WORK:
+        owt_settings.get()
+        vault.warm()
+    if SOCKETS or HANDLER == "app.work":  # the others send nothing to sockets
+        fanout.warm()
 
 
 def refuse_open_stage() -> None:

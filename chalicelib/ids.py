@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import secrets
+import threading
 
 SHORT_HASH_BYTES = 16
+TICKS_A_SECOND = 1 << 16
 
 
 def new(length: int = 12) -> str:
@@ -21,3 +23,16 @@ def short_hash(text: str) -> str:
 def bucket(text: str, count: int) -> int:
     """A stable number below `count` for `text`."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[-4:], "big") % count
+
+
+_lock = threading.Lock()
+_last = 0
+
+
+def rising(now: float) -> str:
+    """24 hexadecimal digits that rise: seconds (8 of them), parts of a second (4), chance (12)."""
+    global _last
+    with _lock:
+        _last = max(_last + 1, int(now * TICKS_A_SECOND))
+        tick = _last
+    return f"{tick:012x}{secrets.token_hex(6)}"

@@ -43,6 +43,7 @@ def read(request: Held) -> Request:
         source_ip=(request.context.get("identity") or {}).get("sourceIp") or "",
         request_id=_request_id(event),
         stage=request.context.get("stage") or "",
+        resource=request.path,
     )
 
 

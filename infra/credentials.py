@@ -21,6 +21,7 @@ SERVER_AUDIENCE = "jitsi"
 MUC_PREFIX = "conference"
 MUC_DOMAIN = "meet.local"
 SECRET = "secret:"
+SERVICE_ID_BYTES = 12
 HOUR_S = 3_600
 DAY_S = 86_400
 HOME = Path(__file__).resolve().parent.parent / ".local"
@@ -55,6 +56,11 @@ def write_private(path: Path, text: str) -> None:
 def secret(path: Path) -> str:
     """The secret of a file, made on first use: 43 URL-safe characters."""
     return keep(path, secrets.token_urlsafe(32).encode()).decode().strip()
+
+
+def service_id(path: Path) -> str:
+    """The id of a file, made on first use: 24 hexadecimal digits."""
+    return keep(path, secrets.token_hex(SERVICE_ID_BYTES).encode()).decode().strip()
 
 
 def private_key(path: Path) -> rsa.RSAPrivateKey:
@@ -95,6 +101,9 @@ class Credentials:
             "JITSI_SERVER_AUDIENCES": SERVER_AUDIENCE,
             "JITSI_MUC_DOMAIN_PREFIX": MUC_PREFIX,
             "JITSI_MUC_DOMAIN_BASE": MUC_DOMAIN,
+            "OWT_SUPER_SERVICE_ID": service_id(folder / "keys" / "owt-super-service-id"),
+            "OWT_SUPER_SERVICE_KEY": secret(folder / "keys" / "owt-super-service-key"),
+            "OWT_KEY_SECRET": secret(folder / "keys" / "owt-key-secret"),
         }
         own_server_key = private_key(self.server_key_path)
         public = own_server_key.public_key().public_bytes(
@@ -106,6 +115,8 @@ class Credentials:
         self.user_secret = _only_secret(self._settings["JITSI_USER_KEYS"])
         trusted = self._settings["JITSI_SERVER_KEYS"] == made["JITSI_SERVER_KEYS"]
         self.server_key = own_server_key if trusted else None
+        self.super_service_id = self._settings["OWT_SUPER_SERVICE_ID"]
+        self.super_service_key = self._settings["OWT_SUPER_SERVICE_KEY"]
 
     def environment(self) -> dict[str, str]:
         """The settings that make the service trust these."""

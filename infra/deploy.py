@@ -23,7 +23,7 @@ from infra.emulator import CREDENTIALS, given_endpoint
 
 LOOK_S = 1.0
 LONGEST_S = 1800.0
-LARGEST_TEMPLATE = 51_200  # of a TemplateBody
+LARGEST_TEMPLATE = 1_000_000  # of one in a bucket; a TemplateBody has 51,200
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 SECRET = "GatewaySecret"
 NOTHING_TO_DO = ("didn't contain changes", "No updates are to be performed")
@@ -60,12 +60,16 @@ def bucket_for_packages(clients: Any, stack: str) -> str:
     return name
 
 
-def upload(clients: Any, bucket: str, code: Path) -> str:
-    """Put the zip under the name of its content; the name."""
-    content = code.read_bytes()
-    key = f"{hashlib.sha256(content).hexdigest()}.zip"
+def upload(clients: Any, bucket: str, content: bytes, suffix: str) -> str:
+    """Put a file under the name of its content; the name."""
+    key = f"{hashlib.sha256(content).hexdigest()}{suffix}"
     clients.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
     return key
+
+
+def address(clients: Any, bucket: str, key: str) -> str:
+    """Where CloudFormation finds a file of the bucket."""
+    return f"{clients.client('s3').meta.endpoint_url.rstrip('/')}/{bucket}/{key}"
 
 
 def body(template: Path, bucket: str, key: str) -> str:
@@ -103,7 +107,10 @@ def stack_status(cloudformation: Any, stack: str) -> str:
 
 
 def apply(cloudformation: Any, stack: str, template: str, secret: str | None) -> None:
-    """Make or change the stack through a change set.  Raises `CannotDeploy`."""
+    """Make or change the stack by the template at this address, through a change set.
+
+    Raises `CannotDeploy`.
+    """
     exists = stack_status(cloudformation, stack) not in ("", "REVIEW_IN_PROGRESS")
     parameters: list[dict[str, Any]] = []
     if secret is not None:
@@ -115,7 +122,7 @@ def apply(cloudformation: Any, stack: str, template: str, secret: str | None) ->
         StackName=stack,
         ChangeSetName=change,
         ChangeSetType="UPDATE" if exists else "CREATE",
-        TemplateBody=template,
+        TemplateURL=template,
         Parameters=parameters,
         Capabilities=list(CAPABILITIES),
     )
@@ -154,9 +161,11 @@ def outputs(cloudformation: Any, stack: str) -> dict[str, str]:
 def deploy(folder: Path, stack: str, clients: Any, secret: str | None = None) -> dict[str, str]:
     """Deploy the package in `folder`; the stack's outputs.  Raises `CannotDeploy`."""
     bucket = bucket_for_packages(clients, stack)
-    key = upload(clients, bucket, folder / package.CODE)
+    key = upload(clients, bucket, (folder / package.CODE).read_bytes(), ".zip")
+    text = body(folder / "sam.json", bucket, key)
+    template = address(clients, bucket, upload(clients, bucket, text.encode(), ".json"))
     cloudformation = clients.client("cloudformation")
-    apply(cloudformation, stack, body(folder / "sam.json", bucket, key), secret)
+    apply(cloudformation, stack, template, secret)
     return outputs(cloudformation, stack)
 
 

@@ -40,7 +40,11 @@ def document(
                 "server_audience": credentials.first("JITSI_SERVER_AUDIENCES", own.SERVER_AUDIENCE),
                 "muc_prefix": settings["JITSI_MUC_DOMAIN_PREFIX"],
                 "muc_domain": settings["JITSI_MUC_DOMAIN_BASE"],
-            }
+            },
+            "owt": {
+                "super_service_id": credentials.super_service_id,
+                "super_service_key": credentials.super_service_key,
+            },
         }
     )
 
@@ -67,6 +71,7 @@ def table(found: Mapping[str, Any], credentials: Credentials, notes: Mapping[str
         ("web clients (queueService)", f"{found['ws'].partition('://')[2]}{base}"),
         ("visitors and moderators", f"{found['ws']}{base}/visitor/websocket"),
         ("golive (Prosody)", f"{found['http']}{base}/golive"),
+        ("conference management (OWT)", f"{found['http']}/v1/rooms"),
         ("health", f"{found['http']}/healthz"),
     ]
     if "wss" in found:
@@ -90,6 +95,12 @@ def _credentials(found: Mapping[str, Any], credentials: Credentials) -> list[str
         lines += ["  the conference goes live:", f"    {golive_command(found, credentials)}"]
     except CannotSign as why:
         lines += [f"  golive: {why}"]
+    owt = found["owt"]
+    lines += [
+        "  OWT super service (id, key)",
+        f"    {owt['super_service_id']}",
+        f"    {owt['super_service_key']}",
+    ]
     return lines
 
 

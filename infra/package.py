@@ -40,7 +40,7 @@ GLIBC: dict[bool, tuple[str, ...]] = {
 GLIBC[True] = (*GLIBC[False], "manylinux_2_28", "manylinux_2_31", "manylinux_2_34")
 WHEELS = {"x86_64": "x86_64", "arm64": "aarch64"}
 
-SDK_SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "sqs", "sts"})
+SDK_SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "sqs", "sts"})
 SDK_COMMON = frozenset(
     {
         "endpoints.json",

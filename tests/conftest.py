@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from infra.emulator import REGION, Emulator
 from infra.resources import ensure_queue, ensure_table
 from tests.support import network, node
 
-OURS = ("FOYER_", "JITSI_", "GATEWAY_", "AWS_", "PORT", "TLS_PORT", "LOCALSTACK_HOST")
+OURS = ("FOYER_", "JITSI_", "OWT_", "GATEWAY_", "AWS_", "PORT", "TLS_PORT", "LOCALSTACK_HOST")
 TABLE = "foyer"
 QUEUE = "foyer-work"
 
@@ -106,17 +107,24 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         yield running
 
 
+@contextmanager
+def on_moto(monkeypatch: pytest.MonkeyPatch, credentials: Credentials) -> Iterator[Stack]:
+    """A fresh table and queue on moto in this process, and the environment to reach them."""
+    with mock_aws():
+        dynamodb, sqs = (boto3.client(service, region_name=REGION) for service in ("dynamodb", "sqs"))
+        ensure_table(dynamodb, TABLE)
+        stack = Stack(_environment(credentials, ensure_queue(sqs, QUEUE)), dynamodb, sqs)
+        _enter(monkeypatch, stack.environment)
+        yield stack
+
+
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch, credentials: Credentials) -> Iterator[Stack]:
     """A fresh table and queue on moto in this process.
 
     For one thread: moto in process loses concurrent updates of one item.
     """
-    with mock_aws():
-        dynamodb, sqs = (boto3.client(service, region_name=REGION) for service in ("dynamodb", "sqs"))
-        ensure_table(dynamodb, TABLE)
-        stack = Stack(_environment(credentials, ensure_queue(sqs, QUEUE)), dynamodb, sqs)
-        _enter(monkeypatch, stack.environment)
+    with on_moto(monkeypatch, credentials) as stack:
         yield stack
 
 

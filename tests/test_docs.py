@@ -7,6 +7,7 @@ from pathlib import Path
 import app
 from chalicelib.jitsi import messages
 from chalicelib.jitsi import routes as jitsi_routes
+from chalicelib.owt import operations as owt_operations
 from tests.support.events import call
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +27,7 @@ def test_every_route_is_in_the_openapi_document_and_the_other_way_round():
 def test_every_answered_route_has_its_row_in_the_checklist():
     rows = set(re.findall(r"^\| `([A-Z]+) (/[^`]*)` \|", COVERAGE, re.MULTILINE))
     refused = {(method, jitsi_routes.PATH) for method in jitsi_routes.METHODS}
+    refused |= {(operation.method, operation.path) for operation in owt_operations.unserved()}
     answered = routes() - refused
     assert answered == rows
 
@@ -51,6 +53,12 @@ def test_the_openapi_document_is_3_1_and_resolves_its_references():
 def test_the_documented_answer_of_golive_is_what_is_sent():
     fields = set(messages.GoLiveAnswer.__struct_fields__)
     assert fields == {"conference", "status"}
+
+
+def test_each_operation_has_an_id_of_its_own():
+    document = call(app.app, "GET", "/openapi.json").json()
+    found = [each["operationId"] for methods in document["paths"].values() for each in methods.values()]
+    assert len(found) == len(set(found))
 
 
 def test_decisions_are_numbered_without_gaps():

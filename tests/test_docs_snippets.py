@@ -16,12 +16,14 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from chalicelib import settings as process
 from chalicelib.jitsi.settings import JitsiSettings
+from chalicelib.owt.settings import OwtSettings
 from infra import tls
 from infra.gateway import settings as gateway
 from tests.prosody.tools import tool
 
 ROOT: Final = Path(__file__).parents[1]
 JITSI_GUIDE: Final = ROOT / "docs" / "jitsi.md"
+OWT_GUIDE: Final = ROOT / "docs" / "owt.md"
 PROSODY_MODULE: Final = ROOT / "infra" / "prosody" / "mod_foyer_visitors.lua"
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -290,7 +292,7 @@ def rows(text: str) -> dict[str, str]:
     cell = r"(?:`([^`\n]+)`|(-))"
     return {
         name: first or dash
-        for name, first, dash in re.findall(rf"^\| `([A-Za-z_]+)` \| {cell} \|", text, re.MULTILINE)
+        for name, first, dash in re.findall(rf"^\| `([A-Za-z0-9_]+)` \| {cell} \|", text, re.MULTILINE)
     }
 
 
@@ -301,10 +303,16 @@ def test_the_guide_names_each_jitsi_setting_with_its_default() -> None:
     assert table == defaults(JitsiSettings, "JITSI_")
 
 
+def test_the_guide_names_each_owt_setting_with_its_default() -> None:
+    table = {name: value for name, value in rows(OWT_GUIDE.read_text()).items() if name.startswith("OWT_")}
+    assert table == defaults(OwtSettings, "OWT_")
+
+
 @pytest.mark.parametrize(
     ("prefix", "known"),
     [
         ("JITSI_", set(defaults(JitsiSettings, "JITSI_"))),
+        ("OWT_", set(defaults(OwtSettings, "OWT_")) | {"OWT_REST"}),  # the JavaScript SDK's name for itself
         ("FOYER_", set(defaults(process.Settings, "FOYER_")) | process.NOT_OURS),
         ("GATEWAY_", set(defaults(gateway._Given, "GATEWAY_"))),
     ],

@@ -21,6 +21,7 @@ import jwt
 import pytest
 
 from chalicelib.jitsi.settings import JitsiSettings
+from chalicelib.owt.settings import OwtSettings
 from chalicelib.settings import Settings
 from infra import endpoints, local, tls
 from infra.children import ROOT
@@ -30,6 +31,7 @@ from infra.gateway import settings as gateway_settings
 from infra.leash import alive
 from infra.resources import client
 from tests.conftest import OURS, Stack
+from tests.support import mauth
 
 DEADLINE_S = 60
 
@@ -111,6 +113,16 @@ def get(url: str, **arguments: Any) -> int:
         return int(answer.status)
 
 
+def services(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the services of conference management with nothing but what endpoints.json says."""
+    owt = found["owt"]
+    header = mauth.header(owt["super_service_id"], owt["super_service_key"])
+    request = urllib.request.Request(f"{found['http']}/services", headers={"Authorization": header})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        listed: list[dict[str, Any]] = json.load(answer)
+        return listed
+
+
 def golive(found: dict[str, Any], folder: Path) -> tuple[int, Any]:
     """Call golive with nothing but what endpoints.json says."""
     jitsi = found["jitsi"]
@@ -134,7 +146,9 @@ def test_a_run_is_usable_by_its_file_alone_and_keeps_its_rows(run: Starter, tmp_
         *("base_path", "user_secret", "user_issuer", "user_audience", "server_private_key", "server_kid"),
         *("server_issuer", "server_audience", "muc_prefix", "muc_domain"),
     }
+    assert set(found["owt"]) == {"super_service_id", "super_service_key"}
     assert get(f"{found['http']}/healthz") == 200
+    assert [each["_id"] for each in services(found)] == [found["owt"]["super_service_id"]]
     assert golive(found, folder) == (200, {"conference": "room1@conference.meet.local", "status": "live"})
     assert len(children) == 2
     assert first.stop() == 0
@@ -158,6 +172,9 @@ def test_what_is_printed_can_be_pasted(run: Starter):
     done = subprocess.run(["bash", "-c", line + " --silent"], stdout=subprocess.PIPE, text=True, check=True)
 
     assert done.stdout.startswith("HTTP/1.1 200")
+    owt = re.search(r"^  OWT super service \(id, key\)\n    (\S+)\n    (\S+)$", started.said, re.MULTILINE)
+    assert owt
+    assert owt.groups() == (found["owt"]["super_service_id"], found["owt"]["super_service_key"])
     tokens = re.findall(r"^    (eyJ\S+)$", started.said, re.MULTILINE)
     users = [
         jwt.decode(token, found["jitsi"]["user_secret"], ["HS256"], audience="jitsi")["context"]["user"]
@@ -204,6 +221,7 @@ def test_nobody_else_can_read_the_keys(run: Starter):
     assert modes.pop("tls/ca.pem") == 0o644
     assert set(modes.values()) == {0o600}
     assert {"keys/server.pem", "keys/user-secret", "keys/gateway-secret", "tls/ca.key"} <= set(modes)
+    assert {"keys/owt-super-service-id", "keys/owt-super-service-key", "keys/owt-key-secret"} <= set(modes)
     assert stat.S_IMODE(started.folder.stat().st_mode) == 0o700
 
 
@@ -253,7 +271,9 @@ def test_the_port_for_tls_is_not_taken_by_the_plain_one(monkeypatch):
     assert local.choose_ports({"TLS_PORT": str(port)})["PORT"] != str(port)
 
 
-@pytest.mark.parametrize("name", ["JITSI_NO_SUCH_THING", "GATEWAY_NO_SUCH_THING", "FOYER_NO_SUCH_THING"])
+@pytest.mark.parametrize(
+    "name", ["JITSI_NO_SUCH_THING", "OWT_NO_SUCH_THING", "GATEWAY_NO_SUCH_THING", "FOYER_NO_SUCH_THING"]
+)
 def test_an_unknown_setting_stops_the_start_with_one_clear_line(run: Starter, name: str):
     started = run(**{name: "1"})
 
@@ -368,6 +388,8 @@ def test_settings_of_the_environment_win(tmp_path: Path):
         "JITSI_USER_ISSUERS": "*",
         "JITSI_MUC_DOMAIN_BASE": "example.com",
         "JITSI_QUEUE_BASE_PATH": "/wait/",
+        "OWT_SUPER_SERVICE_ID": "5e0d0c0a0b0c0d0e0f101112",
+        "OWT_SUPER_SERVICE_KEY": "21989",
     }
     credentials = Credentials(tmp_path, environ)
     found = endpoints.document({"http": "http://127.0.0.1:1"}, credentials, environ)
@@ -375,12 +397,17 @@ def test_settings_of_the_environment_win(tmp_path: Path):
     made = credentials.environment()
     assert {name: text for name, text in environ.items() if made.get(name) == text}.keys() == {
         *("JITSI_USER_KEYS", "JITSI_SERVER_KEYS", "JITSI_USER_ISSUERS", "JITSI_MUC_DOMAIN_BASE"),
+        *("OWT_SUPER_SERVICE_ID", "OWT_SUPER_SERVICE_KEY"),
     }
     assert found["jitsi"]["user_secret"] == "my own secret that is long enough for it"
     assert found["jitsi"]["user_issuer"] == "chat"
     assert found["jitsi"]["server_private_key"] is None
     assert found["jitsi"]["muc_domain"] == "example.com"
     assert found["jitsi"]["base_path"] == "/wait"
+    assert found["owt"] == {
+        "super_service_id": "5e0d0c0a0b0c0d0e0f101112",
+        "super_service_key": "21989",
+    }
     with pytest.raises(CannotSign):
         credentials.server_token()
     assert "JITSI_SERVER_KEYS" in endpoints.table(found, credentials, {})
@@ -391,11 +418,12 @@ def fields(cls: Any) -> list[str]:
 
 
 def test_every_setting_is_documented():
-    text = (ROOT / "docs" / "local.md").read_text() + (ROOT / "docs" / "jitsi.md").read_text()
+    text = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("local", "jitsi", "owt"))
     plain = {"PORT", "TLS_PORT", "TLS_CERT", "TLS_KEY"}
     names = [f"FOYER_{name}" for name in fields(Settings)] + [
         f"JITSI_{name}" for name in fields(JitsiSettings)
     ]
+    names += [f"OWT_{name}" for name in fields(OwtSettings)]
     names += [name if name in plain else f"GATEWAY_{name}" for name in fields(gateway_settings._Given)]
 
     assert [name for name in names if f"`{name}`" not in text] == []

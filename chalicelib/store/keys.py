@@ -120,3 +120,81 @@ def denial(token_hash: str) -> Key:
 def connects(who: str, minute: int) -> Key:
     """The sockets that one token or source opened in one minute."""
     return Key(f"k{ids.short_hash(who)}", base36(minute))
+
+
+OWT_SERVICES: Final = "oall"
+
+
+def owt_service(service_id: str) -> Key:
+    """A service of the conference management API."""
+    return Key(f"o{service_id}", ONLY)
+
+
+def owt_service_listed(service_id: str) -> Key:
+    """That a service is there, in the order of creation."""
+    return Key(OWT_SERVICES, service_id)
+
+
+def owt_service_name(name: str) -> Key:
+    """That a service's name is taken."""
+    return Key(f"on{ids.short_hash(name)}", ONLY)
+
+
+def owt_service_purge(service_id: str) -> Key:
+    """That a deleted service's rooms still have to go."""
+    return Key(f"oz{service_id}", ONLY)
+
+
+def owt_token(token_id: str) -> Key:
+    """A token with which somebody may join a room, once."""
+    return Key(f"ot{token_id}", ONLY)
+
+
+def owt_rooms(service_id: str) -> str:
+    """The partition of the index rows of a service's rooms, in the order of creation."""
+    return f"or{service_id}"
+
+
+def owt_room_listed(service_id: str, room_id: str) -> Key:
+    """That a service has a room."""
+    return Key(owt_rooms(service_id), room_id)
+
+
+def owt_room_partition(room_id: str) -> str:
+    """The partition of a room and of all that is in it."""
+    return f"oR{room_id}"
+
+
+def owt_participant(room_id: str, participant_id: str) -> Key:
+    """A participant."""
+    return Key(owt_room_partition(room_id), f"p#{participant_id}")
+
+
+def owt_view(room_id: str, vid: str) -> Key:
+    """What callers have set in one incarnation of a view."""
+    return Key(owt_room_partition(room_id), f"v#{vid}")
+
+
+def owt_stream(room_id: str, stream_id: str) -> Key:
+    """A forward stream."""
+    return Key(owt_room_partition(room_id), f"w#{stream_id}")
+
+
+def owt_room(room_id: str) -> Key:
+    """A room's document, its limits and its counts."""
+    return Key(owt_room_partition(room_id), "x")
+
+
+def owt_ended(room_id: str, what: str, name: str) -> Key:
+    """That a stream (`s`), view (`v`) or participant (`p`) ended, and what hangs on it has to go."""
+    return Key(owt_room_partition(room_id), f"xe#{what}#{name}")
+
+
+def owt_room_purge(room_id: str) -> Key:
+    """That a deleted room's children still have to go."""
+    return Key(owt_room_partition(room_id), "xz")
+
+
+def owt_subscription(room_id: str, kind: str, name: str) -> Key:
+    """A streaming-out (`o`), recording (`r`), call (`c`) or analytic (`a`)."""
+    return Key(owt_room_partition(room_id), f"y#{kind}#{name}")

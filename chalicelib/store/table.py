@@ -60,6 +60,12 @@ class budget:  # noqa: N801 - reads as a statement: `with budget():`
         _until.reset(self.outer)
 
 
+def remaining() -> float | None:
+    """How long, in seconds, the request may still wait for storage; `None` outside one."""
+    until = _until.get()
+    return None if until is None else until - clock.monotonic()
+
+
 def _within_budget(request: AWSPreparedRequest, **_: Any) -> None:
     """Begin no attempt whose read timeout would overrun the budget.  Raises `Unavailable`."""
     until = _until.get()

@@ -1,14 +1,19 @@
-"""Reads and conditional writes on one item; a refused condition says what stood there."""
+"""Reads, conditional writes on one item, and transactions; a refused condition says what stood there."""
 
+import itertools
 import logging
+import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, Update
 
+from chalicelib import ids
 from chalicelib.errors import AppError, Unavailable
 from chalicelib.store import table
 from chalicelib.store.keys import Key
@@ -22,6 +27,19 @@ Returns = Literal["NONE", "ALL_NEW", "ALL_OLD"]
 
 BATCH_WRITE: Final = 25
 BATCH_TRIES: Final = 8
+TOKEN_LENGTH: Final = 36
+TRANSACTION: Final = 100
+"""So many items at most in one transaction."""
+
+CONFLICT_TRIES: Final = 40
+SHORTEST_PAUSE_S: Final = 0.01
+LONGEST_PAUSE_S: Final = 0.2
+CONFLICTS: Final = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+"""Another transaction has the item: nothing was written, and the same call may succeed a moment later."""
+CROWDED: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Why a transaction was cancelled that may succeed a moment later."""
+NOT_CANCELLED: Final = "None"
+CONDITION: Final = "ConditionalCheckFailed"
 
 
 class Refused(AppError):
@@ -50,20 +68,68 @@ def refusing(error: AppError) -> Iterator[None]:
         raise error from refused
 
 
+class Cancelled(AppError):
+    """A transaction was not made, for conditions that did not hold.
+
+    `failed` has their positions among the transaction's parts, each with the item that stood there.
+    """
+
+    def __init__(self, failed: Mapping[int, Raw | None]) -> None:
+        super().__init__("the rows are not in the state that the transaction demands")
+        self.failed = failed
+
+    def row(self, at: int, cls: type[Row]) -> Row | None:
+        """The item that stood where the part at this position found its condition broken, as `cls`."""
+        return read(cls, self.failed.get(at))
+
+
 def call(operation: str, request: dict[str, Any]) -> dict[str, Any]:
-    """One storage call.  Raises `Refused`, `Unavailable`."""
-    try:
-        answer: dict[str, Any] = table.client()._make_api_call(operation, request)
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code")
-        if code == "ConditionalCheckFailedException":
-            raise Refused(error.response.get("Item")) from None
-        log.error("storage refused %s: %s", operation, code)
-        raise Unavailable("storage failed") from error
-    except (BotoCoreError, HTTPClientError) as error:
-        log.error("storage did not answer %s: %s", operation, type(error).__name__)
-        raise Unavailable("storage does not answer") from error
-    return answer
+    """One storage call, repeated while a transaction stands in its way.
+
+    Raises `Refused`, `Cancelled`, `Unavailable`.
+    """
+    for tried in itertools.count():
+        try:
+            answer: dict[str, Any] = table.client()._make_api_call(operation, request)
+        except ClientError as error:
+            code = _refusal(operation, error)
+            if tried >= CONFLICT_TRIES:
+                raise Unavailable("storage is overloaded") from error
+            log.info("storage is busy with %s: %s", operation, code)
+            _pause(tried)
+        except (BotoCoreError, HTTPClientError) as error:
+            log.error("storage did not answer %s: %s", operation, type(error).__name__)
+            raise Unavailable("storage does not answer") from error
+        else:
+            return answer
+    raise AssertionError
+
+
+def _refusal(operation: str, error: ClientError) -> str:
+    """Why a call that may be repeated was not served.  Raises what is final."""
+    code = str(error.response.get("Error", {}).get("Code"))
+    if code == "ConditionalCheckFailedException":
+        raise Refused(error.response.get("Item")) from None
+    if code in CONFLICTS:
+        return code
+    reasons = error.response.get("CancellationReasons") or []
+    failed = {at: each.get("Item") for at, each in enumerate(reasons) if each.get("Code") == CONDITION}
+    if failed:
+        raise Cancelled(failed) from None
+    codes = {str(each.get("Code")) for each in reasons} - {NOT_CANCELLED}
+    if codes and codes <= CROWDED:
+        return ", ".join(sorted(codes))
+    log.error("storage refused %s: %s", operation, ", ".join([code, *sorted(codes)]))
+    raise Unavailable("storage failed") from error
+
+
+def _pause(tried: int) -> None:
+    """Wait a little, by chance, before a call is repeated.  Raises `Unavailable` when time is up."""
+    seconds = random.uniform(0, min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2**tried))
+    left = table.remaining()
+    if left is not None and left - seconds < table.READ_TIMEOUT_S:
+        raise Unavailable("storage is overloaded")
+    time.sleep(seconds)
 
 
 class _Expressions:
@@ -85,6 +151,84 @@ class _Expressions:
 
     def update(self, actions: Sequence[Action]) -> str:
         return str(Update(*actions).serialize(self.names, self.values))
+
+
+@dataclass(frozen=True)
+class Put:
+    """A row to write whole, in a transaction."""
+
+    row: Item
+    condition: Condition | None = None
+
+    def spell(self) -> dict[str, Any]:
+        """The part as DynamoDB takes it."""
+        return _part("Put", {"Item": self.row.serialize()}, self.condition)
+
+
+@dataclass(frozen=True)
+class Change:
+    """An item to change, in a transaction."""
+
+    key: Key
+    actions: Sequence[Action]
+    condition: Condition | None = None
+
+    def spell(self) -> dict[str, Any]:
+        """The part as DynamoDB takes it."""
+        return _part("Update", {"Key": key(*self.key)}, self.condition, self.actions)
+
+
+@dataclass(frozen=True)
+class Remove:
+    """An item to remove, in a transaction."""
+
+    key: Key
+    condition: Condition | None = None
+
+    def spell(self) -> dict[str, Any]:
+        """The part as DynamoDB takes it."""
+        return _part("Delete", {"Key": key(*self.key)}, self.condition)
+
+
+@dataclass(frozen=True)
+class Check:
+    """An item that a transaction demands to be in some state, and leaves alone."""
+
+    key: Key
+    condition: Condition
+
+    def spell(self) -> dict[str, Any]:
+        """The part as DynamoDB takes it."""
+        return _part("ConditionCheck", {"Key": key(*self.key)}, self.condition)
+
+
+Part: TypeAlias = Put | Change | Remove | Check
+
+
+def _part(
+    name: str, about: dict[str, Any], condition: Condition | None, actions: Sequence[Action] = ()
+) -> dict[str, Any]:
+    expressions = _Expressions()
+    request: dict[str, Any] = {"TableName": table.name(), **about}
+    if actions:
+        request["UpdateExpression"] = expressions.update(actions)
+    if condition is not None:
+        request["ConditionExpression"] = expressions.condition(condition)
+        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    return {name: expressions.into(request)}
+
+
+def transact(parts: Sequence[Part], token: str = "") -> None:
+    """Make all of these writes or none, each on an item of its own.
+
+    The token names the transaction: repeated within ten minutes under the same one, as after an answer that
+    was lost, it is not made again.  Raises `Cancelled`, `Unavailable`.
+    """
+    request = {
+        "TransactItems": [each.spell() for each in parts],
+        "ClientRequestToken": token or ids.new(TOKEN_LENGTH),
+    }
+    call("TransactWriteItems", request)
 
 
 def key(pk: str, sk: str) -> Raw:
@@ -160,22 +304,22 @@ def get_many(wanted: Sequence[Key], consistent: bool = True) -> dict[Key, Raw]:
     raise Unavailable("storage is overloaded")
 
 
-def query(
-    cls: type[Row],
+def query_raw(
     pk: str,
     *,
     consistent: bool = False,
     prefix: str = "",
     at_least: str = "",
+    at_most: str = "",
     limit: int | None = None,
     start: Mapping[str, Any] | None = None,
     index: str = "",
     until: float | None = None,
-) -> tuple[list[Row], Mapping[str, Any] | None]:
-    """One page of a partition and where the next one starts.
+) -> tuple[list[Raw], Mapping[str, Any] | None]:
+    """One page of a partition, as DynamoDB spells it, and where the next one starts.
 
-    `prefix` and `at_least` narrow the sort key; `index` with `until` reads the rows due by that time
-    (seconds).
+    `prefix`, or `at_least` and perhaps `at_most`, narrow the sort key; `index` with `until` reads the rows
+    due by that time (seconds).
     """
     request: dict[str, Any] = {"TableName": table.name(), "ConsistentRead": consistent}
     values: dict[str, Any] = {":p": {"S": pk}}
@@ -194,7 +338,9 @@ def query(
     if at_least:
         names["#s"] = "sk"
         values[":s"] = {"S": at_least}
-        conditions.append("#s >= :s")
+        conditions.append("#s BETWEEN :s AND :e" if at_most else "#s >= :s")
+    if at_most:
+        values[":e"] = {"S": at_most}
     if limit is not None:
         request["Limit"] = limit
     if start is not None:
@@ -203,8 +349,23 @@ def query(
     request["ExpressionAttributeNames"] = names
     request["ExpressionAttributeValues"] = values
     answer = call("Query", request)
-    rows = [cls.from_raw_data(raw) for raw in answer.get("Items", [])]
-    return rows, answer.get("LastEvaluatedKey")
+    return answer.get("Items", []), answer.get("LastEvaluatedKey")
+
+
+def query(cls: type[Row], pk: str, **options: Any) -> tuple[list[Row], Mapping[str, Any] | None]:
+    """One page of a partition and where the next one starts; `options` are those of `query_raw`."""
+    raws, start = query_raw(pk, **options)
+    return [cls.from_raw_data(raw) for raw in raws], start
+
+
+def raw_rows(pk: str, **options: Any) -> Iterator[Raw]:
+    """Every item of a part of a partition, page by page, strongly read."""
+    start: Mapping[str, Any] | None = None
+    while True:
+        raws, start = query_raw(pk, consistent=True, start=start, **options)
+        yield from raws
+        if start is None:
+            return
 
 
 def query_all(cls: type[Row], pk: str, **options: Any) -> Iterator[Row]:

@@ -17,7 +17,13 @@ SCHEMES: Final = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "A server-to-server token (ASAP), signed with a key of JITSI_SERVER_KEYS.",
-    }
+    },
+    "mauth": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "MAuth: `MAuth realm=...,mauth_serviceid=...,mauth_signature=...`; see docs/owt.md.",
+    },
 }
 _PARAMETER: Final = re.compile(r"\{([^}]+)\}")
 
@@ -49,7 +55,7 @@ def _operation(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
     described: dict[str, Any] = {
         "summary": operation.summary,
         "tags": [operation.tag],
-        "operationId": re.sub(r"[^a-z]+", "-", f"{operation.method} {operation.path}".lower()).strip("-"),
+        "operationId": re.sub(r"[^a-z0-9]+", "-", f"{operation.method} {operation.path}".lower()).strip("-"),
         "responses": {
             str(status): _answer(*answer, schema_of) for status, answer in operation.answers.items()
         },

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from chalicelib.wire import untrusted
 from chalicelib.wire.untrusted import Json
@@ -21,6 +22,8 @@ class Request:
     source_ip: str = ""
     request_id: str = ""
     stage: str = ""
+    resource: str = ""
+    """The route, with the names of its parameters in braces."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "headers", {name.lower(): value for name, value in self.headers.items()})
@@ -28,6 +31,14 @@ class Request:
     def header(self, name: str, default: str | None = None) -> str | None:
         """The header's value, its name in any case (RFC 9110 5.1)."""
         return self.headers.get(name.lower(), default)
+
+    @property
+    def api_path(self) -> str:
+        """The path below base and stage, which differ by front: the route with its parameters filled in."""
+        path = self.resource or self.path
+        for name, value in self.path_parameters.items():
+            path = path.replace(f"{{{name}}}", quote(value, safe="%"))
+        return path
 
     def json(self, limit: int) -> Json:
         """The body as JSON of at most `limit` bytes.  Raises `TooLarge` or `Malformed`."""

@@ -1,13 +1,22 @@
 """Reads and conditional writes, on an emulated table."""
 
-import pytest
-from pynamodb.attributes import UnicodeAttribute
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from chalicelib import settings
+import pytest
+from botocore.exceptions import ClientError
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+
+from chalicelib import ids, settings
 from chalicelib.errors import Unavailable
 from chalicelib.store import keys, writes
 from chalicelib.store import table as tables
+from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
+from tests.support.counts import full
+from tests.support.faults import Fault, Injector, Kind
 
 ABSENT = Item.pk.does_not_exist()
 
@@ -102,3 +111,194 @@ def test_keys_of_queue_rows_are_short():
 
 def test_numbers_in_keys_are_base_36():
     assert [keys.base36(number) for number in (0, 35, 36, 1295, 1296)] == ["0", "z", "10", "zz", "100"]
+
+
+# Transactions
+
+
+class Counted(Item):
+    number = NumberAttribute(default=0)
+    limit = NumberAttribute(default=0)
+
+
+EXISTS = Item.pk.exists()
+
+
+def count_up(name: str) -> writes.Change:
+    """One more, within the limit that the row itself has."""
+    actions = [Counted.number.set(Counted.number + 1)]
+    return writes.Change(Key("c", name), actions, Counted.number < Counted.limit)
+
+
+def number(name: str) -> int:
+    row = writes.get(Counted, "c", name, consistent=True)
+    assert row is not None
+    return int(row.number)
+
+
+def test_a_transaction_puts_changes_removes_and_checks_at_once(stack):
+    writes.batch(puts=[Counted("c", "1", limit=5), Note("a", "old"), Note("a", "there")])
+    writes.transact(
+        [
+            writes.Put(Note("a", "new", text="x"), ABSENT),
+            count_up("1"),
+            writes.Remove(Key("a", "old"), EXISTS),
+            writes.Check(Key("a", "there"), EXISTS),
+        ]
+    )
+    assert number("1") == 1
+    assert [row.sk for row in writes.query_all(Note, "a", consistent=True)] == ["new", "there"]
+
+
+def test_a_transaction_that_is_not_made_says_of_each_part_what_stood_there(stack):
+    writes.batch(puts=[Counted("c", "1", number=5, limit=5), Note("a", "taken", text="first")])
+    parts: list[writes.Part] = [
+        writes.Put(Note("a", "free"), ABSENT),
+        count_up("1"),
+        writes.Put(Note("a", "taken", text="second"), ABSENT),
+        writes.Remove(Key("a", "missing"), EXISTS),
+    ]
+    with pytest.raises(writes.Cancelled) as cancelled:
+        writes.transact(parts)
+    assert set(cancelled.value.failed) == {1, 2, 3}
+    full_row, taken = cancelled.value.row(1, Counted), cancelled.value.row(2, Note)
+    assert full_row is not None
+    assert full_row.number == 5
+    assert taken is not None
+    assert taken.text == "first"
+    assert cancelled.value.row(3, Note) is None
+    assert writes.get(Note, "a", "free") is None
+    assert number("1") == 5
+
+
+def test_a_transaction_repeated_under_its_token_is_made_once(stack):
+    writes.put(Counted("c", "1", limit=5))
+    for _ in range(3):
+        writes.transact([count_up("1")], token="the same")
+    assert number("1") == 1
+    writes.transact([count_up("1")])
+    assert number("1") == 2
+
+
+@pytest.mark.parametrize("kind", [Kind.LOST, Kind.THROTTLED, Kind.FAILS, Kind.SILENT])
+def test_a_transaction_whose_answer_is_lost_is_made_once(stack, monkeypatch, kind):
+    writes.put(Counted("c", "1", limit=5))
+    injector = Injector(monkeypatch)
+    try:
+        with injector.injecting(Fault(0, kind, lasting=False)):
+            writes.transact([count_up("1"), writes.Put(Note("a", "b"), ABSENT)])
+        assert injector.operations == ["TransactWriteItems"]
+    finally:
+        injector.stop()
+    assert number("1") == 1
+
+
+def cancelled_for(*codes: str) -> Any:
+    """What DynamoDB answers when another transaction has an item."""
+    reasons = [{"Code": code, "Message": "busy"} for code in codes]
+    return ClientError(
+        {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons},
+        "TransactWriteItems",
+    )
+
+
+def conflicting(name: str) -> Any:
+    return ClientError({"Error": {"Code": name}}, "UpdateItem")
+
+
+class Crowd:
+    """Storage that has something in the way for so many calls."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        self.client, self.error, self.left = tables.client(), error, times
+        self.tokens: list[str] = []
+
+    def _make_api_call(self, operation: str, request: dict[str, Any]) -> Any:
+        self.tokens.append(request.get("ClientRequestToken", ""))
+        self.left -= 1
+        if self.left >= 0:
+            raise self.error
+        return self.client._make_api_call(operation, request)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        cancelled_for("None", "TransactionConflict"),
+        cancelled_for("ProvisionedThroughputExceeded", "ThrottlingError"),
+        conflicting("TransactionInProgressException"),
+    ],
+)
+def test_a_transaction_that_meets_another_one_is_tried_again_under_its_token(stack, monkeypatch, error):
+    writes.put(Counted("c", "1", limit=5))
+    crowd = Crowd(error, 4)
+    monkeypatch.setattr(tables, "client", lambda: crowd)
+    with tables.budget():
+        writes.transact([count_up("1")])
+    assert len(crowd.tokens) == 5
+    assert len(set(crowd.tokens)) == 1
+    assert number("1") == 1
+
+
+def test_a_single_write_that_meets_a_transaction_is_tried_again(stack, monkeypatch):
+    crowd = Crowd(conflicting("TransactionConflictException"), 2)
+    monkeypatch.setattr(tables, "client", lambda: crowd)
+    writes.put(Note("a", "b", text="x"), ABSENT)
+    assert len(crowd.tokens) == 3
+
+
+def test_repetitions_end_with_the_requests_budget(stack, monkeypatch):
+    crowd = Crowd(cancelled_for("TransactionConflict"), 10**6)
+    monkeypatch.setattr(tables, "client", lambda: crowd)
+    began = time.monotonic()
+    with tables.budget(tables.READ_TIMEOUT_S + 0.5), pytest.raises(Unavailable):
+        writes.transact([count_up("1")])
+    assert time.monotonic() - began < 1.5
+    with pytest.raises(Unavailable):
+        writes.transact([count_up("1")])
+    assert crowd.left > 0
+
+
+def test_a_conflict_beside_a_condition_that_does_not_hold_is_a_refusal(stack, monkeypatch):
+    crowd = Crowd(cancelled_for("ConditionalCheckFailed", "TransactionConflict"), 1)
+    monkeypatch.setattr(tables, "client", lambda: crowd)
+    with pytest.raises(writes.Cancelled) as cancelled:
+        writes.transact([count_up("1"), count_up("2")])
+    assert cancelled.value.failed == {0: None}
+
+
+def test_what_dynamodb_never_takes_is_unavailable(stack, monkeypatch):
+    crowd = Crowd(cancelled_for("ValidationError"), 10)
+    monkeypatch.setattr(tables, "client", lambda: crowd)
+    with pytest.raises(Unavailable):
+        writes.transact([count_up("1")])
+    assert crowd.left == 9
+
+
+def test_of_many_at_once_exactly_as_many_come_in_as_the_limit_allows(stack):
+    limit, callers = 7, full(20, 200)
+    writes.put(Counted("c", "1", limit=limit))
+
+    def enter(number: int) -> bool:
+        try:
+            writes.transact([count_up("1"), writes.Put(Note("in", f"{number:03}"), ABSENT)])
+        except writes.Cancelled:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        came_in = sum(pool.map(enter, range(callers)))
+    assert came_in == limit == number("1") == writes.count("in")
+
+
+def test_a_part_of_a_partition_is_read_from_one_key_to_another(table):
+    for name in "abcdef":
+        writes.put(Note("p", name))
+    found = [raw["sk"]["S"] for raw in writes.raw_rows("p", at_least="b", at_most="d", limit=2)]
+    assert found == ["b", "c", "d"]
+
+
+def test_ids_that_rise_do_so_within_a_moment_and_when_the_clock_falls():
+    found = [ids.rising(1_700_000_000.0) for _ in range(1000)] + [ids.rising(1_600_000_000.0)]
+    assert found == sorted(set(found))
+    assert all(re.fullmatch(r"[0-9a-f]{24}", each) for each in found)

@@ -4,6 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
+
+from infra.gateway.router import NOT_FOUND, Router
 
 
 @dataclass(frozen=True)
@@ -24,22 +27,32 @@ class Answer:
 
 
 def rest_event(
-    method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
+    method: str,
+    path: str,
+    body: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    resource: str = "",
+    parameters: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A REST proxy event for a route without parameters."""
+    """A REST proxy event; `path` may have a query, and `resource` is the route where that differs from it."""
     given = dict(headers or {})
+    path, _, text = path.partition("?")
+    query: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        query.setdefault(name, []).append(value)
     return {
-        "resource": path,
+        "resource": resource or path,
         "path": path,
         "httpMethod": method,
         "headers": given,
         "multiValueHeaders": {name: [value] for name, value in given.items()},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "pathParameters": None,
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": dict(parameters) if parameters else None,
         "stageVariables": None,
         "requestContext": {
-            "resourcePath": path,
+            "resourcePath": resource or path,
             "httpMethod": method,
             "path": path,
             "stage": "test",
@@ -54,7 +67,12 @@ def rest_event(
 def call(
     app: Any, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """Have `app` serve one request."""
+    """Have `app` serve one request, on the route that API Gateway would find for it."""
+    found = Router(app.routes).match(path.partition("?")[0])
+    if found is None:
+        return Answer(404, {"Content-Type": "application/json"}, NOT_FOUND.decode())
+    resource, parameters = found
+    event = rest_event(method, path, body, headers, resource=resource, parameters=parameters)
     # Lambda spells what a handler returns as JSON.
-    answer = json.loads(json.dumps(app(rest_event(method, path, body, headers), None)))
+    answer = json.loads(json.dumps(app(event, None)))
     return Answer(answer["statusCode"], answer["headers"], answer["body"])

@@ -19,6 +19,26 @@ def test_header_names_have_no_case():
     assert request.header("Accept", "*/*") == "*/*"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "path"),
+    [
+        ({"room": "r1", "stream": "s-1"}, "/v1/rooms/r1/streams/s-1"),
+        ({"room": "a b", "stream": "a/b"}, "/v1/rooms/a%20b/streams/a%2Fb"),
+        ({"room": "a%20b", "stream": "a%2Fb"}, "/v1/rooms/a%20b/streams/a%2Fb"),
+        ({"room": "{stream}", "stream": "s"}, "/v1/rooms/%7Bstream%7D/streams/s"),
+    ],
+)
+def test_the_path_of_the_api_is_its_route_with_the_parameters_filled_in(parameters, path):
+    request = Request(
+        "GET",
+        "/prod/v1/rooms/whatever",
+        path_parameters=parameters,
+        resource="/v1/rooms/{room}/streams/{stream}",
+    )
+    assert request.api_path == path
+    assert Request("GET", "/v1/rooms").api_path == "/v1/rooms"
+
+
 def test_a_request_does_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Request("GET", "/").method = "PUT"  # type: ignore[misc]

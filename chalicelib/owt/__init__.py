@@ -1,0 +1,1 @@
+"""Open WebRTC Toolkit's conference management API."""

@@ -1,0 +1,96 @@
+"""What streaming-outs, recordings, calls and analytics have in common (contract 9)."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+from chalicelib.errors import ValidationError
+from chalicelib.owt import purge, selection, subscription
+from chalicelib.owt.room import Room
+from chalicelib.owt.selection import Options
+from chalicelib.owt.store import rooms, subscriptions
+from chalicelib.owt.store.subscriptions import Found
+from chalicelib.owt.stream import Forward
+from chalicelib.owt.subscription import Analysis, Call, Changeable, Recording, StreamingOut
+from chalicelib.wire import patch
+from chalicelib.wire.untrusted import Json
+
+
+class Asking(Protocol):
+    """A request for a subscription."""
+
+    @property
+    def options(self) -> Options:
+        """What it shall take of which stream."""
+
+
+S = TypeVar("S", StreamingOut, Recording, Call, Analysis)
+Made = TypeVar("Made", StreamingOut, Recording, Analysis)
+Asked = TypeVar("Asked", bound=Asking)
+T = TypeVar("T")
+
+Body = Callable[[], Json]
+"""Reads the body, which is looked at last.  Raises `ValidationError`."""
+
+
+def checked(read: Callable[[], T], before: Callable[[], object]) -> T:
+    """What a body says, and where that is bad, what comes `before` it is looked for first (contract 2)."""
+    try:
+        return read()
+    except ValidationError:
+        before()
+        raise
+
+
+def asked(service_id: str, room_id: str, body: Body, parse: Callable[[Json], Asked]) -> Asked:
+    """A request to start something.  Raises `NoRoom`, and only then `ValidationError`."""
+    return checked(lambda: parse(body()), lambda: rooms.read(service_id, room_id))
+
+
+def start(
+    service_id: str,
+    room_id: str,
+    body: Body,
+    parse: Callable[[Json], Asked],
+    make: Callable[[str, Room, Mapping[str, Forward], Asked], Made],
+) -> tuple[str, Made]:
+    """A new subscription with its id, as the body asks.  Raises `NoRoom`, `ValidationError`, `Refused`."""
+    wanted = asked(service_id, room_id, body, parse)
+    return subscriptions.create(
+        service_id,
+        room_id,
+        wanted.options.sources,
+        lambda identity, room, forward: make(identity, room, forward, wanted),
+    )
+
+
+def change(
+    service_id: str,
+    room_id: str,
+    kind: type[Changeable],
+    identity: str,
+    body: Body,
+    prefix: str = "",
+) -> Found[Changeable]:
+    """A subscription after a list of updates, of which all take effect or none.
+
+    Raises `NoRoom`, `NoResource`, and only then `ValidationError`; `Refused`.
+    """
+    changes = checked(
+        lambda: selection.parse_changes(patch.parse(body()), prefix),
+        lambda: subscriptions.find(service_id, room_id, kind, identity),
+    )
+
+    def decide(standing: Changeable, room: Room, forward: Mapping[str, Forward]) -> Changeable:
+        if not changes:
+            return standing
+        options = selection.change(standing.chosen.options, changes)
+        return subscription.rechosen(standing, room, forward, options)
+
+    besides = [each.value for each in changes if each.field == "source"]
+    return subscriptions.change(service_id, room_id, kind, identity, besides, decide)
+
+
+def stop(service_id: str, room_id: str, kind: type[S], identity: str) -> None:
+    """End a subscription, with all that hangs on it.  Raises `NoRoom`, `NoResource`."""
+    for owed in subscriptions.remove(service_id, room_id, kind, identity):
+        purge.end(owed)

@@ -1,0 +1,296 @@
+"""What goes after something has ended: what hung on a stream, view or participant; a room's rows; a service's
+rooms.
+
+Each is owed by a row, so that whoever dies leaves it to the next one.  Nobody sees what is removed here: it
+was gone when the row was written.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final, TypeVar
+
+from chalicelib import clock
+from chalicelib.errors import Unavailable
+from chalicelib.outbox import kicks, owed
+from chalicelib.outbox.owed import OwedRow
+from chalicelib.owt.errors import NoRoom
+from chalicelib.owt.store import ended, rooms, services
+from chalicelib.owt.store.children import Counts, change_of_counts
+from chalicelib.owt.store.ended import EndedRow, ended_row
+from chalicelib.owt.store.rooms import RoomPurgeRow, RoomRow
+from chalicelib.owt.store.services import ServicePurgeRow
+from chalicelib.store import keys, writes
+from chalicelib.store.keys import Key
+from chalicelib.store.table import Item
+from chalicelib.store.writes import Cancelled, Part, Put, Raw, Remove
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WRITE: Final = writes.BATCH_WRITE
+"""So many rows at most in one write."""
+PAGE: Final = 500
+WORK_S: Final = 20.0
+"""A run ends after that, and what is left is for the next one; a lease is longer."""
+INLINE_S: Final = 1.5
+"""The same within a request."""
+ROUNDS: Final = 20
+ANALYTICS: Final = "analytics"
+CALL: Final = "c"
+
+
+class TimeIsUp(Exception):
+    """A run has taken its time; the next one goes on."""
+
+
+class TakenOver(Exception):
+    """Another worker has the row, or it is gone with its room."""
+
+
+class Run:
+    """One worker's run on an owed row: keeps the lease while it gets on, and ends when its time is up."""
+
+    def __init__(self, row: OwedRow, seconds: float) -> None:
+        self.row = row
+        self._until = clock.monotonic() + seconds
+
+    def went_on(self) -> None:
+        """After each write.  Raises `TakenOver`, `TimeIsUp`."""
+        if clock.monotonic() > self._until:
+            raise TimeIsUp
+        if float(self.row.due_at) - clock.now() < owed.usual_lease_s() / 2:
+            self._hold()
+
+    def _hold(self, lease_s: float | None = None) -> None:
+        # What gets on is no poison, however often it is taken on.
+        if not owed.hold(self.row, lease_s=lease_s, also=[OwedRow.attempts.set(0)]):
+            raise TakenOver
+
+    def leave(self, kind: str) -> None:
+        """Leave the rest to the next run, which may begin now."""
+        try:
+            self._hold(0.0)
+        except TakenOver:
+            return
+        kicks.kick(kind, Key(self.row.pk, self.row.sk))
+
+
+# What hung on something that ended
+
+
+def end(key: Key) -> None:
+    """See to a row that `children.remove` or a PUT left, within the request; what fails is left to others."""
+    try:
+        _end(key, INLINE_S)
+    except Unavailable as error:
+        log.warning("what hung on something that ended is left for later: %s", error)
+
+
+def ended_work(key: Key) -> None:
+    """Serve a kick of the kind `owt.end`.  Raises `Unavailable`."""
+    _end(key, WORK_S)
+
+
+def _end(key: Key, seconds: float) -> None:
+    row = owed.claim(EndedRow, key)
+    if row is None:
+        return
+    run = Run(row, seconds)
+    try:
+        _end_all(run, row)
+    except TimeIsUp:
+        run.leave(ended.END)
+    except (TakenOver, NoRoom):
+        # A room that is gone takes this row with it.
+        return
+    else:
+        owed.finish(row)
+
+
+def _end_all(run: Run, row: EndedRow) -> None:
+    """Raises `NoRoom`, `TimeIsUp`, `TakenOver`, `Unavailable`."""
+    room_id = row.pk[len(keys.owt_room_partition("")) :]
+    what, names = ended.what_ended(Key(row.pk, row.sk)), set(row.names)
+    if what == ended.VIEW:
+        _end_subscriptions(run, room_id, {ended.mixed_source(name) for name in names}, set())
+        writes.batch(deletes=[keys.owt_view(room_id, name) for name in names])
+        return
+    if what == ended.STREAM:
+        _end_subscriptions(run, room_id, {ended.forward_source(name) for name in names}, set())
+        return
+    streams = _end_streams(run, room_id, names)
+    _end_subscriptions(run, room_id, {ended.forward_source(name) for name in streams}, names)
+    writes.batch(deletes=[keys.owt_ended(room_id, ended.STREAM, name) for name in streams])
+
+
+def _end_streams(run: Run, room_id: str, owners: set[str]) -> list[str]:
+    """Remove the streams of participants that ended; their ids.
+
+    Each leaves a row that says so, until what hung on it has gone too.
+    """
+    removed: list[str] = []
+    for _ in _rounds():
+        found = [raw for raw in _rows(room_id, "w#") if _text(raw, "owner") in owners]
+        all_gone = True
+        for some in _some(found, (WRITE - 1) // 2):
+            names = [_name(raw) for raw in some]
+            inputs = sum(_text(raw, "type") != ANALYTICS for raw in some)
+            # What is seen to at once is not looked for meanwhile.
+            lease_s = owed.usual_lease_s() + WORK_S
+            noted = [Put(ended_row(room_id, ended.STREAM, [name], lease_s)) for name in names]
+            gone = Counts(inputs=inputs, others=len(some) - inputs)
+            if _remove(room_id, [_key(raw) for raw in some], gone, noted):
+                removed += names
+            else:
+                all_gone = False
+            run.went_on()
+        if all_gone:
+            break
+    return removed
+
+
+def _end_subscriptions(run: Run, room_id: str, sources: set[str], calls: set[str]) -> None:
+    """Remove the subscriptions that take something of these sources, and these calls.
+
+    A call that loses its source ends as a whole: what hangs on it as a participant is owed by another row.
+    """
+    for _ in _rounds():
+        found = [
+            raw
+            for raw in _rows(room_id, "y#")
+            if not sources.isdisjoint(_texts(raw, "sources")) or (_is_call(raw) and _name(raw) in calls)
+        ]
+        ending = [raw for raw in found if _is_call(raw) and _name(raw) not in calls]
+        others = [raw for raw in found if raw not in ending]
+        all_gone = True
+        for some in _some(others, WRITE - 1):
+            all_gone &= _remove(room_id, [_key(raw) for raw in some], Counts(others=len(some)))
+            run.went_on()
+        for raw in ending:
+            all_gone &= _end_call(room_id, raw)
+            run.went_on()
+        if all_gone:
+            return
+
+
+def _end_call(room_id: str, raw: Raw) -> bool:
+    """Remove a call and its participant; `False` when one of them is not there any more: look again."""
+    name = _name(raw)
+    note = ended_row(room_id, ended.PARTICIPANT, [name])
+    both = [_key(raw), keys.owt_participant(room_id, name)]
+    if not _remove(room_id, both, Counts(participants=1, others=1), [Put(note)]):
+        return False
+    _end(Key(note.pk, note.sk), INLINE_S)
+    return True
+
+
+def _remove(room_id: str, wanted: Sequence[Key], counts: Counts, noted: Sequence[Part] = ()) -> bool:
+    """Remove children that were just seen; `False` when one of them is not there any more: look again.
+
+    Raises `NoRoom`, `Unavailable`.
+    """
+    parts: list[Part] = [change_of_counts(room_id, counts, -1, RoomRow.pk.exists())]
+    parts += [Remove(key, Item.pk.exists()) for key in wanted]
+    try:
+        writes.transact([*parts, *noted])
+    except Cancelled as cancelled:
+        if 0 in cancelled.failed:
+            raise NoRoom(room_id) from None
+        return False
+    return True
+
+
+def _rounds() -> Iterator[int]:
+    """Look again after others have removed something too.  Raises `Unavailable` when that has no end."""
+    yield from range(ROUNDS)
+    raise Unavailable("children change again and again")
+
+
+def _rows(room_id: str, prefix: str) -> list[Raw]:
+    return list(writes.raw_rows(keys.owt_room_partition(room_id), prefix=prefix))
+
+
+def _some(all_of_them: Iterable[T], count: int) -> Iterator[list[T]]:
+    """All of them, so many at a time."""
+    left = iter(all_of_them)
+    while some := list(islice(left, count)):
+        yield some
+
+
+def _key(raw: Raw) -> Key:
+    return Key(raw["pk"]["S"], raw["sk"]["S"])
+
+
+def _name(raw: Raw) -> str:
+    """The id at the end of a child's key."""
+    return str(raw["sk"]["S"].rpartition("#")[2])
+
+
+def _is_call(raw: Raw) -> bool:
+    return str(raw["sk"]["S"]).startswith(f"y#{CALL}#")
+
+
+def _text(raw: Raw, name: str) -> str:
+    return str(raw.get(name, {}).get("S", ""))
+
+
+def _texts(raw: Raw, name: str) -> list[str]:
+    return list(raw.get(name, {}).get("SS", []))
+
+
+# A room that was deleted
+
+
+def room_work(key: Key) -> None:
+    """Serve a kick of the kind `owt.purge`: remove all that is left of a room.  Raises `Unavailable`."""
+    row = owed.claim(RoomPurgeRow, key)
+    if row is None:
+        return
+    run = Run(row, WORK_S)
+    try:
+        _remove_rows(run, key)
+    except TimeIsUp:
+        run.leave(ended.PURGE)
+    except TakenOver:
+        return
+    else:
+        owed.finish(row)
+
+
+def _remove_rows(run: Run, own: Key) -> None:
+    """Raises `TimeIsUp`, `TakenOver`, `Unavailable`."""
+    left = (raw for raw in writes.raw_rows(own.pk, limit=PAGE) if _key(raw) != own)
+    for some in _some(left, WRITE):
+        writes.batch(deletes=[_key(raw) for raw in some])
+        run.went_on()
+
+
+# A service that was deleted
+
+
+def service_work(key: Key) -> None:
+    """Serve a kick of the kind `owt.service`: delete the rooms of a service.  Raises `Unavailable`."""
+    row = owed.claim(ServicePurgeRow, key)
+    if row is None:
+        return
+    run = Run(row, WORK_S)
+    try:
+        for room_id in rooms.listed(row.service):
+            _delete_room(row.service, room_id)
+            run.went_on()
+    except TimeIsUp:
+        run.leave(services.PURGE)
+    except TakenOver:
+        return
+    else:
+        owed.finish(row)
+
+
+def _delete_room(service_id: str, room_id: str) -> None:
+    try:
+        rooms.delete(service_id, room_id)
+    except NoRoom:
+        writes.delete(*keys.owt_room_listed(service_id, room_id))
+    kicks.kick(ended.PURGE, keys.owt_room_purge(room_id))

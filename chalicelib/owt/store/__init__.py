@@ -1,0 +1,1 @@
+"""The rows of the management API and their conditional writes."""

@@ -1,0 +1,89 @@
+"""Rows that say what has ended, so that what hangs on it is gone at once and its rows go soon."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pynamodb.attributes import UnicodeSetAttribute
+
+from chalicelib import clock
+from chalicelib.outbox.owed import OwedRow
+from chalicelib.store import keys
+from chalicelib.store.keys import Key
+from chalicelib.store.writes import Raw
+
+END: Final = "owt.end"
+"""What is owed after a stream, view or participant ended."""
+PURGE: Final = "owt.purge"
+"""What is owed after a room was deleted."""
+
+STREAM: Final = "s"
+VIEW: Final = "v"
+PARTICIPANT: Final = "p"
+
+FORWARD: Final = "w"
+MIXED: Final = "v"
+
+
+class EndedRow(OwedRow):
+    """A stream, a participant or some views that ended; what hangs on them is left to end."""
+
+    names = UnicodeSetAttribute()
+
+
+def ended_row(room_id: str, what: str, names: Sequence[str], after_s: float = 0.0) -> EndedRow:
+    """The row that owes the end of what hangs on this; only views may be several.
+
+    `after_s` is for a caller who sees to it at once.
+    """
+    where = keys.owt_ended(room_id, what, names[0])
+    at = clock.now() + after_s
+    return EndedRow(*where, names=set(names), due=keys.due(END, where.pk), due_at=at, attempts=0)
+
+
+def what_ended(key: Key) -> str:
+    """What the row with this key says has ended: `s`, `v` or `p`."""
+    return key.sk.split("#")[1]
+
+
+def forward_source(stream_id: str) -> str:
+    """How a subscription's row names a forward stream among its `sources`."""
+    return FORWARD + stream_id
+
+
+def mixed_source(vid: str) -> str:
+    """How a subscription's row names the mixed stream of a view's incarnation among its `sources`."""
+    return MIXED + vid
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What of a room has ended and may still have rows."""
+
+    streams: frozenset[str] = frozenset()
+    views: frozenset[str] = frozenset()
+    participants: frozenset[str] = frozenset()
+
+    def stream(self, stream_id: str, owner: str) -> bool:
+        """Whether a forward stream has ended, by itself or with its owner."""
+        return stream_id in self.streams or owner in self.participants
+
+    def participant(self, participant_id: str) -> bool:
+        """Whether a participant, or a call, has ended."""
+        return participant_id in self.participants
+
+    def sources(self, sources: Iterable[str]) -> bool:
+        """Whether one of a subscription's sources has ended."""
+        return any(
+            source[1:] in (self.streams if source[:1] == FORWARD else self.views) for source in sources
+        )
+
+
+def read_ended(raws: Iterable[Raw]) -> Ended:
+    """What the `xe#` rows among these say."""
+    names: dict[str, set[str]] = {STREAM: set(), VIEW: set(), PARTICIPANT: set()}
+    for raw in raws:
+        sk = raw["sk"]["S"]
+        if sk.startswith("xe#"):
+            names[sk[3]].update(raw["names"]["SS"])
+    return Ended(frozenset(names[STREAM]), frozenset(names[VIEW]), frozenset(names[PARTICIPANT]))

@@ -1,0 +1,183 @@
+"""Rows of participants: who is in a room, in which role, and what each may do."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.expressions.update import Action
+
+from chalicelib import clock
+from chalicelib.owt import participant
+from chalicelib.owt.errors import NoParticipant, Refused
+from chalicelib.owt.participant import FLAGS, Flag, Participant
+from chalicelib.owt.store import children, ended, new_ids, rooms
+from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
+from chalicelib.owt.store.rooms import RoomState
+from chalicelib.owt.stream import ID
+from chalicelib.store import keys, writes
+from chalicelib.store.keys import Key
+from chalicelib.store.table import Item
+from chalicelib.store.writes import Raw
+
+MICROSECONDS: Final = 1_000_000
+
+
+class ParticipantRow(Item):
+    """A participant; a direction whose two flags are missing is `false` as a whole."""
+
+    user = UnicodeAttribute()
+    role = UnicodeAttribute()
+    publish_audio = BooleanAttribute(attr_name="pa", null=True)
+    publish_video = BooleanAttribute(attr_name="pv", null=True)
+    subscribe_audio = BooleanAttribute(attr_name="sa", null=True)
+    subscribe_video = BooleanAttribute(attr_name="sv", null=True)
+    joined = NumberAttribute()
+    """Microseconds since the epoch."""
+    isp = UnicodeAttribute(null=True)
+    region = UnicodeAttribute(null=True)
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Sorts participants as they joined."""
+        return int(self.joined), self.sk
+
+
+ATTRIBUTES: Final[Mapping[Flag, BooleanAttribute]] = {
+    Flag("publish", "audio"): ParticipantRow.publish_audio,
+    Flag("publish", "video"): ParticipantRow.publish_video,
+    Flag("subscribe", "audio"): ParticipantRow.subscribe_audio,
+    Flag("subscribe", "video"): ParticipantRow.subscribe_video,
+}
+
+
+def of_row(row: ParticipantRow) -> Participant:
+    """The participant that a row keeps."""
+    flags = {flag: getattr(row, f"{flag.direction}_{flag.track}") for flag in FLAGS}
+    return Participant(row.sk.partition("#")[2], row.user, row.role, participant.spell_permission(flags))
+
+
+def _of_raw(raw: Raw | None, participant_id: str) -> Participant:
+    """Raises `NoParticipant`."""
+    row = writes.read(ParticipantRow, raw)
+    if row is None:
+        raise NoParticipant(participant_id)
+    return of_row(row)
+
+
+# Reading
+
+
+def listed(service_id: str, room_id: str) -> list[Participant]:
+    """Everybody in a room, in the order of joining.  Raises `NoRoom`, `Unavailable`."""
+    found = children.participants(service_id, room_id)
+    rows = [ParticipantRow.from_raw_data(raw) for raw in found.of(children.PARTICIPANTS)]
+    return [of_row(row) for row in sorted(rows, key=lambda row: row.order)]
+
+
+def read(service_id: str, room_id: str, participant_id: str) -> Participant:
+    """One participant, read beside the room.  Raises `NoRoom`, `NoParticipant`, `Unavailable`."""
+    if not ID.fullmatch(participant_id):
+        rooms.read(service_id, room_id)
+        raise NoParticipant(participant_id)
+    _, (raw,) = children.some(service_id, room_id, keys.owt_participant(room_id, participant_id))
+    return _of_raw(raw, participant_id)
+
+
+# Changing
+
+
+def update(
+    service_id: str, room_id: str, participant_id: str, flags: Mapping[Flag, bool | None]
+) -> Participant:
+    """A participant after these flags were set: one write, which tells whether there is such a one.
+
+    `None` stands for a flag that only has to be there.  Raises `NoRoom`, `NoParticipant`, `Unavailable`.
+    """
+    if not flags or not ID.fullmatch(participant_id):
+        return read(service_id, room_id, participant_id)
+    rooms.read(service_id, room_id)
+    with writes.refusing(NoParticipant(participant_id)):
+        raw = writes.update(
+            *keys.owt_participant(room_id, participant_id),
+            actions=[_assignment(flag, value) for flag, value in flags.items()],
+            condition=ParticipantRow.pk.exists(),
+            returns="ALL_NEW",
+        )
+    return _of_raw(raw, participant_id)
+
+
+def _assignment(flag: Flag, value: bool | None) -> Action:
+    attribute = ATTRIBUTES[flag]
+    return attribute.set(attribute | False) if value is None else attribute.set(value)
+
+
+# Joining and leaving
+
+
+def join(
+    service_id: str,
+    room_id: str,
+    user: str,
+    role: str,
+    *,
+    participant_id: str = "",
+    isp: str | None = None,
+    region: str | None = None,
+) -> Participant:
+    """Let somebody into a room, for the media plane: whoever redeemed a token (`tokens.redeem`).
+
+    The permission is copied from the room's role as it is then.  Of several who join at once no more come in
+    than `participantLimit` allows.  Without a `participant_id` one is made.
+
+    Raises `NoRoom`, `Refused` (an unknown role, a full room, an id that is taken or cannot be one),
+    `Unavailable`.
+    """
+    if participant_id and not ID.fullmatch(participant_id):
+        raise Refused("this cannot be the id of a participant")
+
+    def decide() -> Participant:
+        state = rooms.read(service_id, room_id)
+        row = new_row(state, participant_id or new_ids.child(), user, role)
+        row.isp, row.region = isp, region
+        try:
+            children.add(state, [row], Counts(participants=1), unchanged=True)
+        except Exists:
+            if participant_id:
+                raise Refused("there is a participant with this id") from None
+            raise Changed("a new id was taken") from None
+        return of_row(row)
+
+    return children.decided(decide)
+
+
+def new_row(state: RoomState, participant_id: str, user: str, role: str) -> ParticipantRow:
+    """The row of somebody who joins now.  Raises `Refused` where the room has no such role."""
+    row = ParticipantRow(
+        *keys.owt_participant(state.id, participant_id),
+        user=user,
+        role=role,
+        joined=int(clock.now() * MICROSECONDS),
+    )
+    for flag, value in participant.permission_of(state.room.roles, role).items():
+        setattr(row, f"{flag.direction}_{flag.track}", value)
+    return row
+
+
+def leave(service_id: str, room_id: str, participant_id: str) -> list[Key]:
+    """Take a participant out of a room; its streams and its call are gone from then on.
+
+    Have `purge.end` serve what is returned: their rows are owed.  Raises `NoRoom`, `NoParticipant`,
+    `Unavailable`.
+    """
+    state = rooms.read(service_id, room_id)
+    if not ID.fullmatch(participant_id):
+        raise NoParticipant(participant_id)
+    try:
+        return children.remove(
+            state,
+            [keys.owt_participant(room_id, participant_id)],
+            Counts(participants=1),
+            [(ended.PARTICIPANT, participant_id)],
+        )
+    except Missing:
+        raise NoParticipant(participant_id) from None

@@ -1,0 +1,313 @@
+"""Rows of what takes media out of a room: streaming-outs, recordings, calls and analytics.
+
+What a subscription takes something of stands on its row as the set `sources`; once one of them has ended, the
+subscription has too, whether its row is still there or not.  A call hangs on its own input as well.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import msgspec
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+
+from chalicelib.owt import stream as nouns
+from chalicelib.owt.errors import BadData, NoResource, Refused
+from chalicelib.owt.participant import SIP_ROLE
+from chalicelib.owt.room import Room
+from chalicelib.owt.store import children, ended, new_ids, participants, rooms, streams
+from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
+from chalicelib.owt.store.ended import FORWARD, Ended
+from chalicelib.owt.store.rooms import RoomState
+from chalicelib.owt.stream import Forward, Media
+from chalicelib.owt.subscription import Analysis, Call, Recording, StreamingOut, Subscription
+from chalicelib.store import keys, writes
+from chalicelib.store.keys import Key
+from chalicelib.store.table import Item
+from chalicelib.store.writes import Cancelled, Change, Raw
+
+LARGEST_ROW: Final = 300_000
+"""Bytes; DynamoDB takes 400 KB."""
+
+S = TypeVar("S", StreamingOut, Recording, Call, Analysis)
+Sources = Mapping[str, Forward]
+"""Forward streams by id."""
+
+
+class SubscriptionRow(Item):
+    """A streaming-out, recording, call or analytic."""
+
+    document = UnicodeAttribute(attr_name="doc")
+    sources = UnicodeSetAttribute()
+    """`w<stream id>` and `v<vid>`, see `ended`; of a call, its own input too."""
+    rev = NumberAttribute(default=0)
+
+    @property
+    def id(self) -> str:
+        """The subscription's id."""
+        return str(self.sk).split("#", 2)[2]
+
+    @property
+    def forward(self) -> list[str]:
+        """Those of the sources that are forward streams."""
+        return [source[1:] for source in self.sources if source[:1] == FORWARD]
+
+    @property
+    def views(self) -> list[str]:
+        """The views' incarnations whose mixed streams are among the sources."""
+        return [source[1:] for source in self.sources if source[:1] != FORWARD]
+
+
+@dataclass(frozen=True)
+class Found(Generic[S]):
+    """A subscription that is there, as it was read with its room and its sources."""
+
+    state: RoomState
+    row: SubscriptionRow
+    subscription: S
+    forward: Sources
+    """The streams that it takes something of and those that were asked for besides."""
+
+
+# Reading
+
+
+def listed(service_id: str, room_id: str, kind: type[S]) -> list[tuple[str, S]]:
+    """The subscriptions of a kind in a room with their ids, oldest first, by one query.
+
+    Raises `NoRoom`, `Unavailable`.
+    """
+    found = children.room_range(service_id, room_id, *children.SUBSCRIPTIONS)
+    return [(row.id, _decode(row, kind)) for row in _standing(found.of(_prefix(kind)), found.ended)]
+
+
+def calls(service_id: str, room_id: str) -> tuple[RoomState, list[tuple[str, Call, Forward]]]:
+    """The calls of a room with their ids and their inputs, oldest first, by one query.
+
+    Raises `NoRoom`, `Unavailable`.
+    """
+    found = children.room_range(service_id, room_id, children.STREAMS[0], children.SUBSCRIPTIONS[1])
+    heard = _by_id(found.of("w#"))
+    rows = [
+        row for row in _standing(found.of(_prefix(Call)), found.ended) if not found.ended.participant(row.id)
+    ]
+    read = [(row.id, _decode(row, Call)) for row in rows]
+    return found.state, [(name, call, heard[call.input]) for name, call in read if call.input in heard]
+
+
+def _prefix(kind: type[Subscription]) -> str:
+    return keys.owt_subscription("", kind.kind, "").sk
+
+
+def _standing(raws: Iterable[Raw], gone: Ended) -> list[SubscriptionRow]:
+    rows = (SubscriptionRow.from_raw_data(raw) for raw in raws)
+    return [row for row in rows if not gone.sources(row.sources)]
+
+
+def _decode(row: SubscriptionRow, kind: type[S]) -> S:
+    return msgspec.json.decode(row.document, type=kind)
+
+
+def find(
+    service_id: str, room_id: str, kind: type[S], identity: str, besides: Iterable[str] = ()
+) -> Found[S]:
+    """A subscription, with the streams that it has or would have as sources `besides`: two reads.
+
+    Raises `NoRoom`, `NoResource` (also for an id of another kind), `Unavailable`.
+    """
+    if not nouns.ID.fullmatch(identity):
+        rooms.read(service_id, room_id)
+        raise NoResource(identity)
+    row: SubscriptionRow = _read(service_id, room_id, keys.owt_subscription(room_id, kind.kind, identity))
+    state, forward, owner = _sources(service_id, room_id, [*row.forward, *besides], identity)
+    if (
+        not forward.keys() >= set(row.forward)
+        or not set(state.vids.values()) >= set(row.views)
+        or (kind is Call and not owner)
+    ):
+        raise NoResource(identity)
+    return Found(state, row, _decode(row, kind), forward)
+
+
+def _read(service_id: str, room_id: str, where: Key) -> SubscriptionRow:
+    """Raises `NoRoom`, `NoResource`, `Unavailable`."""
+    _, (raw,) = children.some(service_id, room_id, where)
+    row = writes.read(SubscriptionRow, raw)
+    if row is None:
+        raise NoResource(where.sk)
+    return row
+
+
+def _sources(
+    service_id: str, room_id: str, wanted: Iterable[str], participant: str = ""
+) -> tuple[RoomState, Sources, bool]:
+    """The room, those of the wanted streams that are forward ones of it, whether a participant is there."""
+    names = [name for name in dict.fromkeys(wanted) if nouns.ID.fullmatch(name)]
+    more = [keys.owt_participant(room_id, participant)] if participant else []
+    state, raws = children.some(
+        service_id, room_id, *(keys.owt_stream(room_id, name) for name in names), *more
+    )
+    return state, _by_id(raws[: len(names)]), bool(more) and raws[-1] is not None
+
+
+def _by_id(raws: Iterable[Raw | None]) -> Sources:
+    read = (streams.of_raw(raw) for raw in raws)
+    return {stream.id: stream for stream in read if stream is not None}
+
+
+# Making
+
+
+def create(
+    service_id: str,
+    room_id: str,
+    sources: Sequence[str],
+    decide: Callable[[str, Room, Sources], S],
+) -> tuple[str, S]:
+    """A new subscription of these sources with its id: what `decide` makes of id, room and forward streams.
+
+    It stands if the room and the sources then are as `decide` has seen them.  Raises `NoRoom`, `Refused`,
+    `Unavailable`, and what `decide` raises.
+    """
+
+    def once() -> tuple[str, S]:
+        state, forward, _ = _sources(service_id, room_id, sources)
+        identity = new_ids.child()
+        made = decide(identity, state.room, forward)
+        row = _row(state, identity, made)
+        try:
+            children.add(state, [row], Counts(others=1), streams=row.forward, unchanged=True)
+        except Exists:
+            raise Changed("a new id was taken") from None
+        return identity, made
+
+    return children.decided(once)
+
+
+def _row(state: RoomState, identity: str, made: Subscription) -> SubscriptionRow:
+    """Raises `BadData` where there is too much of it to be kept."""
+    return SubscriptionRow(
+        *keys.owt_subscription(state.id, made.kind, identity),
+        document=_spell(made),
+        sources=_spell_sources(state, made),
+    )
+
+
+def _spell(made: Subscription) -> str:
+    """Raises `BadData` where there is too much of it to be kept."""
+    text = msgspec.json.encode(made)
+    if len(text) > LARGEST_ROW:
+        raise BadData(f"a subscription is kept in at most {LARGEST_ROW} bytes")
+    return text.decode()
+
+
+def _spell_sources(state: RoomState, made: Subscription) -> set[str]:
+    found = {_source(state, name) for name in made.chosen.sources}
+    return found | {ended.forward_source(made.input)} if isinstance(made, Call) else found
+
+
+def _source(state: RoomState, name: str) -> str:
+    view = nouns.view_of(state.room, name)
+    if view is None:
+        return ended.forward_source(name)
+    return ended.mixed_source(state.vids[view["label"]])
+
+
+def create_call(
+    service_id: str,
+    room_id: str,
+    sources: Sequence[str],
+    decide: Callable[[str, Room, Sources], tuple[Call, Media]],
+) -> tuple[str, Call, Forward, RoomState]:
+    """A new call with its id, its input and the room: call, participant and input, all or none.
+
+    `decide` makes the call, and the tracks of its input, of the input's id, room and forward streams.  Raises
+    `NoRoom`, `Refused` (also for either limit), `Unavailable`, and what `decide` raises.
+    """
+
+    def once() -> tuple[str, Call, Forward, RoomState]:
+        state, forward, _ = _sources(service_id, room_id, sources)
+        identity, heard_id = new_ids.child(), new_ids.child()
+        made, media = decide(heard_id, state.room, forward)
+        heard = Forward(heard_id, media, identity, "sip", arrived=streams.now())
+        row = _row(state, identity, made)
+        rows = [
+            row,
+            participants.new_row(state, identity, made.peer, SIP_ROLE),
+            streams.new_row(room_id, heard),
+        ]
+        needed = [name for name in row.forward if name != heard_id]
+        try:
+            children.add(state, rows, Counts(1, 1, 1), streams=needed, unchanged=True)
+        except Exists:
+            raise Changed("a new id was taken") from None
+        return identity, made, heard, state
+
+    return children.decided(once)
+
+
+# Changing
+
+
+def change(
+    service_id: str,
+    room_id: str,
+    kind: type[S],
+    identity: str,
+    besides: Sequence[str],
+    decide: Callable[[S, Room, Sources], S],
+) -> Found[S]:
+    """A subscription after `decide` has made another one of it, the streams `besides` at hand: one write.
+
+    Raises `NoRoom`, `NoResource`, `Refused`, `Unavailable`, and what `decide` raises.
+    """
+
+    def once() -> Found[S]:
+        found = find(service_id, room_id, kind, identity, besides)
+        made = decide(found.subscription, found.state.room, found.forward)
+        if made == found.subscription:
+            return found
+        return _replace(found, made)
+
+    return children.decided(once)
+
+
+def _replace(found: Found[S], made: S) -> Found[S]:
+    """Raises `Changed` when room, sources or subscription are not as they were found."""
+    state, row = found.state, found.row
+    row.document, row.sources = _spell(made), _spell_sources(state, made)
+    write = Change(
+        Key(row.pk, row.sk),
+        [
+            SubscriptionRow.document.set(row.document),
+            SubscriptionRow.sources.set(row.sources),
+            SubscriptionRow.rev.set(SubscriptionRow.rev + 1),
+        ],
+        SubscriptionRow.rev == row.rev,
+    )
+    try:
+        children.add(state, [], Counts(), streams=row.forward, unchanged=True, also=[write])
+    except (Cancelled, Refused):
+        raise Changed("the subscription or one of its sources has changed") from None
+    return Found(state, row, made, found.forward)
+
+
+# Ending
+
+
+def remove(service_id: str, room_id: str, kind: type[S], identity: str) -> list[Key]:
+    """End a subscription; a call with its participant and its input.
+
+    Have `purge.end` serve what is returned.  Raises `NoRoom`, `NoResource`, `Unavailable`.
+    """
+    found = find(service_id, room_id, kind, identity)
+    wanted, counts = [Key(found.row.pk, found.row.sk)], Counts(others=1)
+    gone: list[tuple[str, str]] = []
+    if isinstance(found.subscription, Call):
+        heard = found.subscription.input
+        wanted += [keys.owt_participant(room_id, identity), keys.owt_stream(room_id, heard)]
+        counts, gone = Counts(1, 1, 1), [(ended.STREAM, heard)]
+    try:
+        return children.remove(found.state, wanted, counts, gone)
+    except Missing:
+        raise NoResource(identity) from None
