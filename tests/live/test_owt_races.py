@@ -1,0 +1,173 @@
+"""Calls of the management API that race each other, on the gateway's sockets with an emulator behind."""
+
+import base64
+import functools
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from chalicelib.owt.errors import NoToken, Refused
+from chalicelib.owt.store import participants, tokens
+from tests.support import mauth
+from tests.support.clients import http_call
+from tests.support.counts import full
+
+ROUNDS = full(20, 200)
+AT_ONCE = 6
+SOURCE = {"connection": {"url": "rtsp://127.0.0.1/a"}, "media": {"audio": True, "video": True}}
+REFUSED = (500, 1201)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A service that calls a gateway."""
+
+    http: str
+    service: str
+    key: str
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """The status, and the answer's JSON or text."""
+        headers = {"Authorization": mauth.header(self.service, self.key), "Content-Type": "application/json"}
+        raw = None if body is None else json.dumps(body)
+        status, _, answer = http_call(self.http, method, path, raw, headers)
+        text = answer.decode()
+        return status, json.loads(text) if text[:1] in ("{", "[") else text
+
+    def done(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer of a call that has to succeed."""
+        status, answer = self.ask(method, path, body)
+        assert status == 200, answer
+        return answer
+
+    def room(self, **options: Any) -> str:
+        """A new room."""
+        identity: str = self.done("POST", "/v1/rooms", {"name": "race", "options": options})["_id"]
+        return identity
+
+
+@pytest.fixture
+def caller(gateway, stack, credentials) -> Caller:
+    """A service of its own on a running gateway."""
+    environ = stack.environment
+    http = gateway(GATEWAY_ACCESS_LOG="false").http
+    boss = Caller(http, environ["OWT_SUPER_SERVICE_ID"], environ["OWT_SUPER_SERVICE_KEY"])
+    made = boss.done("POST", "/services", {"name": "race", "key": "a key"})
+    return Caller(http, made["_id"], "a key")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Callers side by side."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        yield threads
+
+
+def side_by_side(pool: ThreadPoolExecutor, *calls: Callable[[], Any]) -> list[Any]:
+    """What each call gives; all begin at once."""
+    return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def codes(answers: list[tuple[int, Any]]) -> list[tuple[int, int]]:
+    """Statuses, each with the code of an error, sorted."""
+    return sorted((status, answer["error"]["code"] if status != 200 else 0) for status, answer in answers)
+
+
+def test_two_puts_of_different_fields_both_take_effect(caller, pool):
+    room = caller.room()
+    path = f"/v1/rooms/{room}"
+    for number in range(1, ROUNDS + 1):
+        one, other = {"participantLimit": number}, {"inputLimit": number}
+        answers = side_by_side(
+            pool, *(lambda each=each: caller.ask("PUT", path, each) for each in (one, other))
+        )
+        assert codes(answers) == [(200, 0), (200, 0)]
+        found = caller.done("GET", path)
+        assert (found["participantLimit"], found["inputLimit"]) == (number, number)
+
+
+def test_of_two_lists_of_updates_each_is_applied_whole(caller, pool):
+    base = f"/v1.1/rooms/{caller.room()}/streams"
+    stream = caller.done("POST", base.removesuffix("streams") + "streaming-ins", SOURCE)["id"]
+
+    def list_of(status: str) -> list[dict[str, str]]:
+        return [
+            {"op": "replace", "path": f"/media/{track}/status", "value": status}
+            for track in ("audio", "video")
+        ]
+
+    for _ in range(ROUNDS):
+        answers = side_by_side(
+            pool,
+            *(
+                lambda status=status: caller.ask("PATCH", f"{base}/{stream}", list_of(status))
+                for status in ("active", "inactive")
+            ),
+        )
+        assert codes(answers) == [(200, 0), (200, 0)]
+        media = caller.done("GET", f"{base}/{stream}")["media"]
+        assert media["audio"]["status"] == media["video"]["status"]
+
+
+def test_no_more_streams_come_in_than_the_limit_admits(caller, pool):
+    for _ in range(max(1, ROUNDS // AT_ONCE)):
+        room = caller.room(inputLimit=3)
+        path = f"/v1/rooms/{room}/streaming-ins"
+        answers = side_by_side(pool, *[functools.partial(caller.ask, "POST", path, SOURCE)] * AT_ONCE)
+        assert codes(answers) == [(200, 0)] * 3 + [REFUSED] * 3
+        forward = [
+            each for each in caller.done("GET", f"/v1/rooms/{room}/streams") if each["type"] == "forward"
+        ]
+        assert len(forward) == 3
+
+
+def test_no_more_calls_are_made_than_participants_are_admitted(caller, pool):
+    sip = {"sipServer": "sip.example", "username": "u", "password": "p"}
+    for _ in range(max(1, ROUNDS // AT_ONCE)):
+        room = caller.room(participantLimit=2, sip=sip)
+        source = caller.done("POST", f"/v1/rooms/{room}/streaming-ins", SOURCE)["id"]
+        call = {
+            "peerURI": "sip:a@b",
+            "mediaIn": {"audio": True, "video": False},
+            "mediaOut": {"audio": {"from": source}, "video": False},
+        }
+        path = f"/v1/rooms/{room}/sipcalls"
+        answers = side_by_side(pool, *[functools.partial(caller.ask, "POST", path, call)] * AT_ONCE)
+        assert codes(answers) == [(200, 0)] * 2 + [REFUSED] * 4
+        assert len(caller.done("GET", f"/v1/rooms/{room}/participants")) == 2
+        assert len(caller.done("GET", path)) == 2
+
+
+def test_a_token_is_redeemed_by_one_of_two(caller, pool):
+    room = caller.room()
+    for _ in range(ROUNDS):
+        text = caller.done("POST", f"/v1/rooms/{room}/tokens", {"user": "u", "role": "presenter"})
+        identity = json.loads(base64.b64decode(text))["tokenId"]
+
+        def redeem(identity=identity) -> bool:
+            try:
+                tokens.redeem(identity)
+            except NoToken:
+                return False
+            return True
+
+        assert sorted(side_by_side(pool, redeem, redeem)) == [False, True]
+
+
+def test_no_more_join_than_participants_are_admitted(caller, pool):
+    for _ in range(max(1, ROUNDS // AT_ONCE)):
+        room = caller.room(participantLimit=4)
+
+        def join(room=room) -> bool:
+            try:
+                participants.join(caller.service, room, "u", "presenter")
+            except Refused:
+                return False
+            return True
+
+        assert sum(side_by_side(pool, *[join] * AT_ONCE)) == 4
+        assert len(caller.done("GET", f"/v1/rooms/{room}/participants")) == 4
