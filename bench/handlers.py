@@ -2,7 +2,7 @@
 
 The real app serves API Gateway's events in this process.  Each kind of request is served once with an
 emulator behind, and then again and again with the very answers that storage gave.  Beside it an app of one
-route that does nothing is dispatched by the same kind of event, in turn; each figure is a ratio within a round.
+route that does nothing is dispatched by the same kind of event, in turn; figures are ratios within a round.
 """
 
 import argparse
