@@ -1,8 +1,6 @@
 """What participants cost in storage calls, exactly, and how many of them come in at once."""
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,8 +11,9 @@ from chalicelib.owt.errors import NoParticipant, NoRoom, Refused
 from chalicelib.owt.participant import FLAGS, Participant, spell_permission
 from chalicelib.owt.room import parse_new
 from chalicelib.owt.store import participants, rooms
-from chalicelib.store import keys, table
+from chalicelib.store import keys
 from tests.owt.api import Api, ok
+from tests.owt.threads import all_at_once
 from tests.support.counts import full
 from tests.support.storage import Storage
 
@@ -78,20 +77,7 @@ def test_joining_is_the_rooms_read_and_one_transaction(api, storage):
 # Many at once
 
 
-def all_at_once(works: Sequence[Callable[[], object]]) -> list[object]:
-    """Have threads do these at one moment; what each returned or raised."""
-    gate = threading.Barrier(len(works))
-
-    def run(work: Callable[[], object]) -> object:
-        gate.wait()
-        try:
-            with table.budget():
-                return work()
-        except (Refused, NoParticipant, NoRoom, Unavailable) as error:
-            return error
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [each.result() for each in [pool.submit(run, work) for work in works]]
+EXPECTED = (Refused, NoParticipant, NoRoom, Unavailable)
 
 
 def new_room(**options: Any) -> str:
@@ -111,7 +97,7 @@ def test_of_many_who_join_at_once_exactly_as_many_come_in_as_the_limit_says(stac
     for number in range(ROUNDS):
         limit = 1 + number % (AT_ONCE - 1)
         room = new_room(participantLimit=limit)
-        outcomes = all_at_once([join(room, f"u{name}") for name in range(AT_ONCE)])
+        outcomes = all_at_once([join(room, f"u{name}") for name in range(AT_ONCE)], *EXPECTED)
         refused = [each for each in outcomes if isinstance(each, Refused)]
         assert len(refused) == AT_ONCE - limit, outcomes
         came = {each.id for each in outcomes if isinstance(each, Participant)}
@@ -122,7 +108,7 @@ def test_of_many_who_join_at_once_exactly_as_many_come_in_as_the_limit_says(stac
 def test_of_many_with_one_id_exactly_one_comes_in(stack):
     for _ in range(ROUNDS):
         room = new_room()
-        outcomes = all_at_once([join(room, f"u{name}", participant_id="p") for name in range(3)])
+        outcomes = all_at_once([join(room, f"u{name}", participant_id="p") for name in range(3)], *EXPECTED)
         assert sum(isinstance(each, Refused) for each in outcomes) == 2
         assert rooms.read(SERVICE, room).participants == len(participants.listed(SERVICE, room)) == 1
 
@@ -132,7 +118,7 @@ def test_of_many_who_drop_one_participant_exactly_one_does(stack):
         room = new_room()
         gone = participants.join(SERVICE, room, "alice", "viewer").id
         participants.join(SERVICE, room, "bob", "viewer")
-        outcomes = all_at_once([leave(room, gone)] * 3)
+        outcomes = all_at_once([leave(room, gone)] * 3, *EXPECTED)
         assert sum(isinstance(each, NoParticipant) for each in outcomes) == 2
         assert [each.user for each in participants.listed(SERVICE, room)] == ["bob"]
         assert rooms.read(SERVICE, room).participants == 1
@@ -145,7 +131,7 @@ def test_two_lists_of_updates_at_once_are_applied_one_after_the_other(stack):
     wanted = [spell_permission(each) for each in lists]
     updates = [partial(participants.update, SERVICE, room, name, each) for each in lists]
     for _ in range(ROUNDS):
-        outcomes = all_at_once(updates)
+        outcomes = all_at_once(updates, *EXPECTED)
         assert [each.permission for each in outcomes if isinstance(each, Participant)] == wanted
         assert participants.read(SERVICE, room, name).permission in wanted
 
@@ -153,7 +139,7 @@ def test_two_lists_of_updates_at_once_are_applied_one_after_the_other(stack):
 def test_whoever_joins_while_the_room_goes_is_refused_or_goes_with_it(stack):
     for _ in range(ROUNDS):
         room = new_room()
-        all_at_once([partial(rooms.delete, SERVICE, room), join(room), join(room)])
+        all_at_once([partial(rooms.delete, SERVICE, room), join(room), join(room)], *EXPECTED)
         with pytest.raises(NoRoom):
             participants.listed(SERVICE, room)
         with pytest.raises(NoRoom):
@@ -167,6 +153,6 @@ def test_a_join_while_roles_change_has_the_permission_of_one_of_them(stack):
         room = new_room(roles=[{"role": "viewer", "publish": both, "subscribe": both}])
         after: dict[str, Any] = {"roles": [{"role": "viewer", "publish": neither, "subscribe": neither}]}
         change = partial(rooms.replace, rooms.read(SERVICE, room), after)
-        _, joined = all_at_once([change, join(room)])
+        _, joined = all_at_once([change, join(room)], *EXPECTED)
         assert isinstance(joined, Participant), joined
         assert joined.permission["publish"] == joined.permission["subscribe"]
