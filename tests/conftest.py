@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,11 +108,18 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         yield running
 
 
+@cache
+def _clients() -> tuple[Any, Any]:
+    """For DynamoDB and SQS on moto, which intercepts clients of any session; making them is slow."""
+    session = boto3.Session(region_name=REGION)
+    return session.client("dynamodb"), session.client("sqs")
+
+
 @contextmanager
 def on_moto(monkeypatch: pytest.MonkeyPatch, credentials: Credentials) -> Iterator[Stack]:
     """A fresh table and queue on moto in this process, and the environment to reach them."""
     with mock_aws():
-        dynamodb, sqs = (boto3.client(service, region_name=REGION) for service in ("dynamodb", "sqs"))
+        dynamodb, sqs = _clients()
         ensure_table(dynamodb, TABLE)
         stack = Stack(_environment(credentials, ensure_queue(sqs, QUEUE)), dynamodb, sqs)
         _enter(monkeypatch, stack.environment)
