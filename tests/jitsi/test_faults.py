@@ -464,6 +464,8 @@ def tried(world: World, scenario: Scenario, injector: Injector, fault: Fault | N
         visitor.gone()
     if case.moderator is not None:
         case.moderator.gone()
+    world.golive(case.conference, "DELETE")  # or the next ones' sweeps go on looking for who is left behind
+    world.settle()
     world.kicked.clear()
     return met
 
