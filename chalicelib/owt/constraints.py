@@ -170,11 +170,17 @@ class Field:
 class Shape:
     """An object with these fields: what is left out or null gets its default, what is unknown is dropped.
 
-    A default is read like a value, so the default `{}` of an object fills it leaf by leaf.
+    A default is read like a value, so the default `{}` of an object fills it leaf by leaf.  It is read once:
+    whatever was left out shares it, and nobody may change what was read.
     """
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
         self.fields = fields
+        self._defaults = {
+            name: field.read(field.default, name)
+            for name, field in fields.items()
+            if not isinstance(field.default, Absent)
+        }
 
     def __call__(self, value: Json, where: str) -> dict[str, Any]:
         """The object, read.  Raises `BadData`."""
@@ -187,11 +193,10 @@ class Shape:
 
     def field(self, name: str, given: Mapping[str, Json], where: str = "") -> Any:
         """One field of it, or its default.  Raises `BadData`."""
-        field = self.fields[name]
-        at = f"{where}.{name}" if where else name
         value = given.get(name)
-        if value is not None:
-            return field.read(value, at)
-        if isinstance(field.default, Absent):
+        if value is None and name in self._defaults:
+            return self._defaults[name]
+        at = f"{where}.{name}" if where else name
+        if value is None:
             raise BadData(f"{at}: is missing")
-        return field.read(field.default, at)
+        return self.fields[name].read(value, at)

@@ -4,10 +4,11 @@ What is stored begins with the number of the dictionary it was made with.  A dic
 that were packed with it could not be read any more.  Better ones get a number of their own.
 """
 
-import json
 import zlib
 from collections.abc import Mapping
 from typing import Any, Final
+
+import msgspec
 
 RAW: Final = -zlib.MAX_WBITS
 """No header and no checksum: the dictionary's number says all there is to say."""
@@ -47,10 +48,12 @@ DICTIONARIES: Final[Mapping[int, bytes]] = {
 }
 NEWEST: Final = 1
 
+_reader: Final = msgspec.json.Decoder(dict[str, Any])
+
 
 def spell(document: Mapping[str, Any]) -> bytes:
     """A document as compact JSON; numbers of any size are kept as they are."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return msgspec.json.encode(document)
 
 
 def pack(text: bytes) -> bytes:
@@ -67,5 +70,4 @@ def unpack(packed: bytes) -> bytes:
 
 def read(text: bytes) -> dict[str, Any]:
     """The document that was spelled."""
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return _reader.decode(text)

@@ -1,9 +1,8 @@
 """The room document: what callers may set, defaults, what a PUT makes of it (contract 6.2 to 6.4).  Pure."""
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -12,10 +11,17 @@ from chalicelib.owt.constraints import OPTIONAL, REQUIRED, Field, Shape
 from chalicelib.owt.errors import BadData
 from chalicelib.wire.untrusted import Json
 
-Document: TypeAlias = dict[str, Any]
-"""A room as it is answered, less its `_id`."""
+Document: TypeAlias = Mapping[str, Any]
+"""A room as it is answered, less its `_id`.
+
+Documents share what nobody set, and those that were read are kept in memory: none is ever changed in place.
+"""
+T = TypeVar("T")
 
 NO_LIMIT: Final = 10**12
+WORKED_OUT: Final = 32
+"""So many answers are remembered with one document, to questions of some length at most."""
+LONGEST_QUESTION: Final = 500
 LIST: Final = constraints.anything
 FLAG: Final = constraints.flag
 
@@ -270,18 +276,23 @@ def _checked(document: Document) -> Document:
         _offer(view["audio"]["format"], out["audio"], AUDIO_FORMAT, f"views[{at}].audio.format")
         if view["video"]:
             _offer(view["video"]["format"], out["video"]["format"], VIDEO_FORMAT, f"views[{at}].video.format")
-    # What is answered must not share anything with the defaults.
-    return copy.deepcopy(document)
+    return document
 
 
 def _offer(wanted: Mapping[str, Json], offered: Iterable[Json], shape: Shape, where: str) -> None:
     """Raises `BadData` unless one of the formats offered is the wanted one."""
     for entry in offered:
         if isinstance(entry, dict) and all(
-            _plain(entry.get(name)) == _plain(wanted.get(name)) for name in shape.fields
+            _equal(entry.get(name), wanted.get(name)) for name in shape.fields
         ):
             return
     raise BadData(f"{where}: mediaOut does not offer it")
+
+
+def _equal(one: Json, other: Json) -> bool:
+    if type(one) is type(other) and one == other:
+        return True
+    return _plain(one) == _plain(other)
 
 
 def _plain(value: Json) -> tuple[type, Json]:
@@ -299,7 +310,22 @@ class Room(msgspec.Struct, frozen=True):
     """A room: its id, and its document as it is answered; `sip.password` is kept apart."""
 
     id: str
-    document: Mapping[str, Any]
+    document: Document
+    worked_out: dict[bytes, Any] = {}
+
+    def once(self, question: bytes, answer: Callable[[], T]) -> T:
+        """What follows from question and document alone; worked out when it is asked for first.
+
+        Whoever asks later gets the same object, so nobody changes it.
+        """
+        found: T | None = self.worked_out.get(question)
+        if found is None:
+            found = answer()
+            if len(question) <= LONGEST_QUESTION:
+                if len(self.worked_out) >= WORKED_OUT:
+                    self.worked_out.clear()
+                self.worked_out[question] = found
+        return found
 
     def views(self) -> Sequence[Mapping[str, Any]]:
         """The views, in their order."""
@@ -358,13 +384,13 @@ def without_password(document: Document) -> tuple[Document, str | None]:
     if not sip or "password" not in sip:
         return document, None
     rest = {name: value for name, value in sip.items() if name != "password"}
-    return document | {"sip": rest}, sip["password"]
+    return {**document, "sip": rest}, sip["password"]
 
 
-def with_password(document: Mapping[str, Any], password: str | None) -> Document:
+def with_password(document: Document, password: str | None) -> Document:
     """The document as it is answered."""
     if password is None:
-        return dict(document)
+        return document
     return {**document, "sip": {**document.get("sip", {}), "password": password}}
 
 

@@ -1,8 +1,8 @@
 """Streams: forward ones as kept, mixed ones as their views make them, and what each offers (8.2).  Pure."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -52,6 +52,9 @@ class Status:
     ALL: Final = frozenset({"active", "inactive"})
 
 
+T = TypeVar("T")
+
+
 class RoomLike(Protocol):
     """What is needed of a room here: its id and its document, as it is answered."""
 
@@ -62,6 +65,9 @@ class RoomLike(Protocol):
     @property
     def document(self) -> Mapping[str, Any]:
         """The room as it is answered."""
+
+    def once(self, question: bytes, answer: Callable[[], T]) -> T:
+        """What follows from question and document alone; nobody changes it."""
 
 
 class Audio(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -219,9 +225,15 @@ def _without_rid(layer: Spelled) -> Spelled:
 
 # What else a track can be had as
 
+_encode: Final = msgspec.json.Encoder().encode
+
 
 def optional_audio(track: Audio, room: RoomLike) -> Spelled:
     """What the room can make of an audio track."""
+    return room.once(b"audio" + _encode(track.format), lambda: _optional_audio(track, room))
+
+
+def _optional_audio(track: Audio, room: RoomLike) -> Spelled:
     if not room.document["transcoding"]["audio"]:
         return {}
     formats = room.document["mediaOut"]["audio"]
@@ -232,6 +244,10 @@ def optional_video(track: Video, room: RoomLike) -> Spelled:
     """What the room can make of a video track; of simulcast, nothing."""
     if track.simulcast:
         return {}
+    return room.once(b"video" + _encode(track.original[0]), lambda: _optional_video(track, room))
+
+
+def _optional_video(track: Video, room: RoomLike) -> Spelled:
     flags = room.document["transcoding"]["video"]
     out = room.document["mediaOut"]["video"]
     own = track.original[0]

@@ -142,10 +142,28 @@ def test_a_views_object_is_a_list_of_one_and_an_empty_list_stays_empty():
     assert made(views=[])["views"] == []
 
 
-def test_rooms_share_nothing_with_the_defaults():
-    made()["mediaOut"]["audio"].append({"codec": "x"})
-    made()["roles"][0]["role"] = "changed"
+def test_what_one_room_sets_is_in_no_other_one():
+    video = {"format": [{"codec": "vp8"}], "parameters": {"framerate": [6]}}
+    wanted: dict[str, Any] = {
+        "mediaOut": {"audio": [{"codec": "opus"}], "video": video},
+        "roles": [{"role": "r"}],
+        "views": [],
+    }
+    made(**wanted)
+    room.merge(made(), wanted)
+    found = room.Room("r", made())
+    assert found.once(b"a", lambda: 1) == found.once(b"a", lambda: 2) == 1
+    assert room.Room("s", made()).once(b"a", lambda: 3) == 3
     assert made() == json.loads(DEFAULT)
+
+
+def test_a_room_remembers_so_many_answers_and_to_short_questions_only():
+    found = room.Room("r", made())
+    for number in range(3 * room.WORKED_OUT):
+        found.once(b"%d" % number, lambda: "x")
+    found.once(b"x" * (room.LONGEST_QUESTION + 1), lambda: "x")
+    assert 0 < len(found.worked_out) <= room.WORKED_OUT
+    assert max(map(len, found.worked_out)) <= room.LONGEST_QUESTION
 
 
 # Rules
@@ -595,7 +613,7 @@ def test_what_is_refused_leaves_no_trace_and_nothing_but_a_refusal_is_raised(bod
     except BadData:
         after = before
     assert before == json.loads(DEFAULT)
-    assert room.merge(after, after) == after
+    assert room.merge(after, dict(after)) == after
 
 
 @given(st.data())

@@ -1,10 +1,9 @@
 """Rows of rooms: document, limits, counts; the index rows that lists are made from."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -33,6 +32,12 @@ PAGE: Final = 100
 """So many rooms are read in one call."""
 TRIES: Final = 20
 LARGEST_LIMIT: Final = 2**31 - 1
+REMEMBERED: Final = 64
+"""So many documents stay in memory, by what they are stored as."""
+LARGEST_REMEMBERED: Final = 16_000
+"""Bytes of such a document as it is answered."""
+
+_incarnations: Final = msgspec.json.Decoder(dict[str, Incarnation])
 
 T = TypeVar("T")
 
@@ -96,12 +101,14 @@ class RoomState:
     @cached_property
     def room(self) -> Room:
         """The room; its document lacks `sip.password`, which only `answer` shows."""
-        return Room(self.id, {"_id": self.id, **packed.read(self.text)})
+        if len(self.text) > LARGEST_REMEMBERED:
+            return _read_room(self.id, self.text)
+        return _remembered(self.id, self.row.doc)
 
     @cached_property
     def incarnations(self) -> Incarnations:
         """The incarnations of the views, by label, in the order of the views."""
-        return {label: Incarnation(*each) for label, each in json.loads(self.row.vids).items()}
+        return _incarnations.decode(self.row.vids)
 
     @cached_property
     def vids(self) -> Mapping[str, str]:
@@ -144,6 +151,15 @@ class RoomState:
             password = vault.unseal(sealed, keys.owt_room(self.id))
             text = packed.spell(room.with_password(packed.read(text), password))
         return msgspec.Raw(b'{"_id":"' + self.id.encode() + b'",' + text[1:])
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _remembered(room_id: str, doc: bytes) -> Room:
+    return _read_room(room_id, packed.unpack(doc))
+
+
+def _read_room(room_id: str, text: bytes) -> Room:
+    return Room(room_id, {"_id": room_id, **packed.read(text)})
 
 
 def create(service_id: str, document: Document, *, check_service: bool) -> RoomState:
@@ -204,7 +220,7 @@ def _new_vid() -> str:
 
 
 def _spell_vids(found: Incarnations) -> str:
-    return json.dumps(found, separators=(",", ":"))
+    return msgspec.json.encode(found).decode()
 
 
 def read(service_id: str, room_id: str) -> RoomState:
@@ -268,7 +284,7 @@ def replace(known: RoomState, body: Json) -> tuple[RoomState, Key | None]:
     by = _new_vid()
     owed: Key | None = None
     for _ in range(TRIES):
-        document = room.merge(packed.read(known.text), body)
+        document = room.merge(known.room.document, body)
         replaced, gone = _replaced(known, document, body, by)
         ended = ended_row(known.id, VIEW, gone) if gone else None
         owed = Key(ended.pk, ended.sk) if ended is not None else None
