@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from infra.children import ROOT, Child
+from infra.credentials import Credentials
 from tests.conftest import child_environment
 from tests.support.clients import ROOM, STATE, StompClient, golive, visitor
 from tests.support.counts import full
@@ -15,6 +16,7 @@ from tests.support.crowd import Visitor
 
 PATH = "/waiting-queue/visitor/websocket"
 QUICK = {
+    "FOYER_SHARDS": "4",
     "FOYER_SWEEP_INTERVAL_S": "1",
     "FOYER_WORK_LEASE_S": "3",
     "FOYER_FRONT_LEASE_S": "3",
@@ -25,6 +27,16 @@ VISITORS = full(60, 300)
 ROUNDS = full(3, 20)
 RELEASED_WITHIN_S = 90
 LINGER_S = 5.0
+
+
+def crowd(
+    base: str, credentials: Credentials, conference: str, *, path: str = PATH, count: int = VISITORS
+) -> list[Visitor]:
+    """So many visitors, each with a token of its own: one that many use is held back (contract 7.4)."""
+    return [
+        Visitor(base, path, credentials.visitor_token(jti=f"{base} {conference} {number}"), conference)
+        for number in range(count)
+    ]
 
 
 async def waiting(visitors: list[Visitor]) -> list[asyncio.Task[None]]:
@@ -51,14 +63,13 @@ def told(visitors: list[Visitor]) -> set[int]:
 
 def test_a_killed_gateway_leaves_nobody_waiting(gateway, credentials):
     chance = random.Random(11)
-    token = credentials.visitor_token()
     running = gateway(**QUICK)
     port = running.http.rpartition(":")[2]
 
     async def one_round(number: int) -> list[Visitor]:
         nonlocal running
         conference = f"killed{number}@conference.meet.local"
-        visitors = [Visitor(running.ws, PATH, token, conference) for _ in range(VISITORS)]
+        visitors = crowd(running.ws, credentials, conference)
         tasks = await waiting(visitors)
         call = asyncio.create_task(
             asyncio.to_thread(golive, running.http, credentials.server_token(), conference)
@@ -86,7 +97,6 @@ def test_a_killed_gateway_leaves_nobody_waiting(gateway, credentials):
 
 def test_a_killed_worker_leaves_nobody_waiting(gateway, credentials, stack, tmp_path):
     chance = random.Random(13)
-    token = credentials.visitor_token()
     running = gateway(**QUICK, GATEWAY_MODE="aws", GATEWAY_SOURCES="off")
     workers: list[Child] = []
 
@@ -99,7 +109,7 @@ def test_a_killed_worker_leaves_nobody_waiting(gateway, credentials, stack, tmp_
 
     async def one_round(number: int) -> list[Visitor]:
         conference = f"worker{number}@conference.meet.local"
-        visitors = [Visitor(running.ws, "/", token, conference) for _ in range(VISITORS)]
+        visitors = crowd(running.ws, credentials, conference, path="/")
         tasks = await waiting(visitors)
         worker = start_worker()
         answer = await asyncio.to_thread(golive, running.http, credentials.server_token(), conference)
@@ -143,8 +153,9 @@ def test_visitors_of_two_gateways_are_released_by_one_call(gateway, credentials,
     settings = {"GATEWAY_MODE": mode, "JITSI_STATE_INTERVAL_S": "1", "GATEWAY_ACCESS_LOG": "false"}
     first, second = gateway(**settings), gateway(**settings)
     path = PATH if mode == "edge" else "/"
-    token = credentials.visitor_token()
-    visitors = [Visitor(each.ws, path, token, ROOM) for each in (first, second) for _ in range(10)]
+    visitors = [
+        one for each in (first, second) for one in crowd(each.ws, credentials, ROOM, path=path, count=10)
+    ]
 
     async def one_call() -> None:
         tasks = await waiting(visitors)
