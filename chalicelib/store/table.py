@@ -124,7 +124,8 @@ class _Plain(NamedTuple):
     defaults: dict[str, Any]
 
 
-def _spell_number(value: float) -> str:
+def spell_number(value: float) -> str:
+    """A number as DynamoDB has it."""
     return str(value) if type(value) is int else json.dumps(value)
 
 
@@ -164,7 +165,7 @@ def _column(name: str, attribute: Attribute[Any]) -> _Column:
     ):
         spell = read = None
     elif isinstance(attribute, NumberAttribute):
-        spell, read = _spell_number, _read_number
+        spell, read = spell_number, _read_number
     return _Column(name, attribute.attr_name, attribute.attr_type, bool(attribute.null), spell, read)
 
 

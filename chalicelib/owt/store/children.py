@@ -16,7 +16,8 @@ from chalicelib.owt.errors import NoRoom, Refused
 from chalicelib.owt.store import rooms
 from chalicelib.owt.store.ended import PARTICIPANT, STREAM, Ended, ended_row, read_ended
 from chalicelib.owt.store.rooms import RoomRow, RoomState
-from chalicelib.store import keys, writes
+from chalicelib.store import expressions, keys, writes
+from chalicelib.store.expressions import ABSENT, STANDS, Less, Same
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Check, Part, Put, Raw, Remove
@@ -129,13 +130,13 @@ def add(
     """
     room_id = state.id
     parts: list[Part] = [_counted(state, counts, unchanged)]
-    parts += [Put(row, Item.pk.does_not_exist()) for row in rows]
+    parts += [Put(row, ABSENT) for row in rows]
     needed = [keys.owt_stream(room_id, stream_id) for stream_id in dict.fromkeys(streams)]
     if participant:
         needed.append(keys.owt_participant(room_id, participant))
     ending = [key for row in rows for key in _ending(room_id, row.sk)]
-    parts += [Check(key, Item.pk.does_not_exist()) for key in ending]
-    parts += [Check(key, Item.pk.exists()) for key in needed]
+    parts += [Check(key, ABSENT) for key in ending]
+    parts += [Check(key, STANDS) for key in needed]
     own = len(parts)
     try:
         writes.transact([*parts, *also])
@@ -159,20 +160,20 @@ def _ending(room_id: str, sk: str) -> list[Key]:
 
 def _counted(state: RoomState, counts: Counts, unchanged: bool) -> Part:
     """What the addition of children makes of the room's row; each limit is about one of them at most."""
-    condition: Condition = RoomRow.service == state.service
+    condition: Condition = Same(RoomRow.service, state.service)
     if unchanged:
-        condition &= RoomRow.version == state.version
+        condition &= Same(RoomRow.version, state.version)
     if counts.participants:
-        condition &= RoomRow.participants < RoomRow.participant_limit
+        condition &= Less(RoomRow.participants, RoomRow.participant_limit)
     if counts.inputs:
-        condition &= RoomRow.inputs < RoomRow.input_limit
+        condition &= Less(RoomRow.inputs, RoomRow.input_limit)
     return change_of_counts(state.id, counts, 1, condition)
 
 
 def change_of_counts(room_id: str, counts: Counts, sign: int, condition: Condition) -> Part:
     """The part of a transaction that counts more children (`sign` 1) or fewer (-1)."""
     actions: list[Action] = [
-        attribute.set(attribute + sign * count)
+        expressions.add(attribute, sign * count)
         for attribute, count in zip(
             (RoomRow.participants, RoomRow.inputs, RoomRow.others), counts, strict=True
         )
@@ -205,8 +206,8 @@ def remove(
     is owed.  Raises `NoRoom`, `Missing`, `Unavailable`; `Cancelled` only for a condition of `also`.
     """
     owed = [ended_row(state.id, what, [name]) for what, name in ended]
-    parts: list[Part] = [change_of_counts(state.id, counts, -1, RoomRow.service == state.service)]
-    parts += [Remove(key, Item.pk.exists()) for key in wanted]
+    parts: list[Part] = [change_of_counts(state.id, counts, -1, Same(RoomRow.service, state.service))]
+    parts += [Remove(key, STANDS) for key in wanted]
     own = len(parts)
     try:
         writes.transact([*parts, *also, *(Put(row) for row in owed)])

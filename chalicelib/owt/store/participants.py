@@ -15,6 +15,7 @@ from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
 from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.stream import ID
 from chalicelib.store import keys, writes
+from chalicelib.store.expressions import STANDS
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Raw
@@ -100,7 +101,7 @@ def update(
         raw = writes.update(
             *keys.owt_participant(room_id, participant_id),
             actions=[_assignment(flag, value) for flag, value in flags.items()],
-            condition=ParticipantRow.pk.exists(),
+            condition=STANDS,
             returns="ALL_NEW",
         )
     return _of_raw(raw, participant_id)

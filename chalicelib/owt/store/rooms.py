@@ -18,6 +18,7 @@ from chalicelib.owt.errors import BadData, NoRoom
 from chalicelib.owt.room import Document, Incarnation, Incarnations, Room
 from chalicelib.owt.store.ended import PURGE, VIEW, EndedRow, ended_row
 from chalicelib.store import keys, writes
+from chalicelib.store.expressions import ABSENT, STANDS, Same, assign
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Check, Part, Put, Raw, Refused, Remove
@@ -170,10 +171,9 @@ def create(service_id: str, document: Document, *, check_service: bool) -> RoomS
     """
     room_id = ids.rising(clock.now())
     row = _row(room_id, service_id, document)
-    absent = Item.pk.does_not_exist()
-    parts: list[Part] = [Put(row, absent), Put(ListedRoomRow(*keys.owt_room_listed(service_id, room_id)))]
+    parts: list[Part] = [Put(row, ABSENT), Put(ListedRoomRow(*keys.owt_room_listed(service_id, room_id)))]
     if check_service:
-        parts.append(Check(keys.owt_service(service_id), Item.pk.exists()))
+        parts.append(Check(keys.owt_service(service_id), STANDS))
     try:
         writes.transact(parts)
     except Cancelled as cancelled:
@@ -333,15 +333,15 @@ def _replaced(known: RoomState, document: Document, body: Json, by: str) -> tupl
 def _write(known: RoomState, row: RoomRow, ended: EndedRow | None) -> None:
     """Raises `Refused`, `Cancelled`, `Unavailable`."""
     where = keys.owt_room(known.id)
-    condition = (RoomRow.service == known.service) & (RoomRow.version == known.version)
+    condition = Same(RoomRow.service, known.service) & Same(RoomRow.version, known.version)
     actions: list[Action] = [
-        RoomRow.doc.set(row.doc),
-        RoomRow.vids.set(row.vids),
-        RoomRow.version.set(row.version),
-        RoomRow.by.set(row.by),
-        RoomRow.participant_limit.set(row.participant_limit),
-        RoomRow.input_limit.set(row.input_limit),
-        RoomRow.sip_password.set(row.sip_password) if row.sip_password else RoomRow.sip_password.remove(),
+        assign(RoomRow.doc, row.doc),
+        assign(RoomRow.vids, row.vids),
+        assign(RoomRow.version, row.version),
+        assign(RoomRow.by, row.by),
+        assign(RoomRow.participant_limit, row.participant_limit),
+        assign(RoomRow.input_limit, row.input_limit),
+        assign(RoomRow.sip_password, row.sip_password),
     ]
     if ended is None:
         writes.update(*where, actions, condition)
@@ -357,7 +357,7 @@ def delete(service_id: str, room_id: str) -> None:
     owed = keys.owt_room_purge(checked(room_id))
     due = keys.due(PURGE, owed.pk)
     parts: list[Part] = [
-        Remove(keys.owt_room(room_id), RoomRow.service == service_id),
+        Remove(keys.owt_room(room_id), Same(RoomRow.service, service_id)),
         Remove(keys.owt_room_listed(service_id, room_id)),
         Put(RoomPurgeRow(*owed, due=due, due_at=clock.now(), attempts=0)),
     ]

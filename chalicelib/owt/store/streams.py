@@ -19,6 +19,7 @@ from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
 from chalicelib.owt.store.rooms import RoomRow, RoomState
 from chalicelib.owt.stream import Connection, Forward, Media
 from chalicelib.store import keys, writes
+from chalicelib.store.expressions import ABSENT, Same, assign
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Check, Part, Raw
@@ -197,7 +198,7 @@ def _owner_ended(found: Found) -> Key | None:
 def _owner_there(found: Found) -> list[Part]:
     """The condition of a transaction that the owner of a stream, if it has one, has not ended."""
     where = _owner_ended(found)
-    return [Check(where, Item.pk.does_not_exist())] if where is not None else []
+    return [Check(where, ABSENT)] if where is not None else []
 
 
 # Adding
@@ -270,7 +271,7 @@ def _count(stream: Forward) -> Counts:
 
 def _noted(room_id: str, vids: Iterable[str]) -> list[Part]:
     """That something was added to the inputs of these views."""
-    return [Change(keys.owt_view(room_id, vid), [ViewRow.change.set(ids.new())]) for vid in vids]
+    return [Change(keys.owt_view(room_id, vid), [assign(ViewRow.change, ids.new())]) for vid in vids]
 
 
 # Changing
@@ -292,11 +293,11 @@ def store(found: Found, changed: Forward) -> None:
     own = Change(
         keys.owt_stream(room_id, changed.id),
         [
-            StreamRow.media.set(_spell(changed.media)),
-            StreamRow.views.set(_spell(views)),
-            StreamRow.rev.set(rev),
+            assign(StreamRow.media, _spell(changed.media)),
+            assign(StreamRow.views, _spell(views)),
+            assign(StreamRow.rev, rev),
         ],
-        StreamRow.rev == found.rev,
+        Same(StreamRow.rev, found.rev),
     )
     if not parts:
         _update(own, rev)
@@ -322,7 +323,7 @@ def _update(own: Change, rev: str) -> None:
 
 def _unchanged(state: RoomState) -> Check:
     """The condition that the room's document is still the one that was read."""
-    condition: Condition = (RoomRow.service == state.service) & (RoomRow.version == state.version)
+    condition: Condition = Same(RoomRow.service, state.service) & Same(RoomRow.version, state.version)
     return Check(keys.owt_room(state.id), condition)
 
 
@@ -335,11 +336,11 @@ def arrange(scene: Scene, label: str, arrangement: Arrangement) -> None:
     row = scene.views.get(vid)
     before = row.rev if row is not None else None
     actions: list[Action] = [
-        ViewRow.arrangement.set(_spell(arrangement)),
-        ViewRow.look.set(scene.state.looks[vid]),
-        ViewRow.rev.set(ids.new()),
+        assign(ViewRow.arrangement, _spell(arrangement)),
+        assign(ViewRow.look, scene.state.looks[vid]),
+        assign(ViewRow.rev, ids.new()),
     ]
-    condition = ViewRow.rev.does_not_exist() if before is None else ViewRow.rev == before
+    condition = ViewRow.rev.does_not_exist() if before is None else Same(ViewRow.rev, before)
     own = Change(keys.owt_view(scene.state.id, vid), actions, condition)
     try:
         writes.transact([own, _unchanged(scene.state)])

@@ -21,7 +21,8 @@ from chalicelib.owt.store.ended import FORWARD, Ended
 from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.stream import Forward, Media
 from chalicelib.owt.subscription import Analysis, Call, Recording, StreamingOut, Subscription
-from chalicelib.store import keys, writes
+from chalicelib.store import expressions, keys, writes
+from chalicelib.store.expressions import Same, assign
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Raw
@@ -279,11 +280,11 @@ def _replace(found: Found[S], made: S) -> Found[S]:
     write = Change(
         Key(row.pk, row.sk),
         [
-            SubscriptionRow.document.set(row.document),
-            SubscriptionRow.sources.set(row.sources),
-            SubscriptionRow.rev.set(SubscriptionRow.rev + 1),
+            assign(SubscriptionRow.document, row.document),
+            assign(SubscriptionRow.sources, row.sources),
+            expressions.add(SubscriptionRow.rev, 1),
         ],
-        SubscriptionRow.rev == row.rev,
+        Same(SubscriptionRow.rev, row.rev),
     )
     try:
         children.add(state, [], Counts(), streams=row.forward, unchanged=True, also=[write])

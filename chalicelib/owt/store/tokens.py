@@ -11,6 +11,7 @@ from chalicelib.owt.errors import NoRoom, NoToken
 from chalicelib.owt.store import rooms
 from chalicelib.owt.token import LIVES_S, JoinToken, NewToken
 from chalicelib.store import keys, writes
+from chalicelib.store.expressions import ABSENT
 from chalicelib.store.table import Item
 
 ID_BYTES: Final = 12
@@ -43,7 +44,7 @@ def create(service_id: str, room_id: str, new: NewToken) -> JoinToken:
         created=made.created,
         expires_at=math.ceil(made.created + LIVES_S),
     )
-    writes.put(row, TokenRow.pk.does_not_exist())
+    writes.put(row, ABSENT)
     return made
 
 
