@@ -79,6 +79,7 @@ class Bench:
     def __init__(self) -> None:
         import app  # it reads the environment, which is only now complete
 
+        app.warm()  # as in Lambda; without it no log line is written
         self.app = app.app
         self.router = Router(app.app.routes)
         self.storage = Storage()

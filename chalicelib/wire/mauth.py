@@ -84,19 +84,14 @@ def parse(header: str | None) -> Claim:
         if value[:1] == '"' == value[-1:] and len(value) > 1:
             value = value[1:-1]
         parts[name] = value
-    for name in _REQUIRED:
-        if not parts.get(name):
-            raise NotProven(f"no {name}")
-    if parts["signature_method"] not in METHODS:
+    method, service, cnonce, timestamp, signature = required = [parts.get(name) for name in _REQUIRED]
+    if not (method and service and cnonce and timestamp and signature):
+        missing = next(name for name, value in zip(_REQUIRED, required, strict=True) if not value)
+        raise NotProven(f"no {missing}")
+    if method not in METHODS:
         raise NotProven("another signature method")
     return Claim(
-        parts["signature_method"],
-        parts["serviceid"],
-        parts["cnonce"],
-        parts["timestamp"],
-        parts["signature"],
-        parts.get("username", ""),
-        parts.get("role", ""),
+        method, service, cnonce, timestamp, signature, parts.get("username", ""), parts.get("role", "")
     )
 
 
