@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -17,15 +18,26 @@ REGION = "us-east-1"
 SERVICES = "dynamodb,sqs"
 START_S = 30.0
 STOP_S = 10.0
+PORTS = (20_000, 32_000)
+PORT_TRIES = 200
+_random = random.SystemRandom()
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nothing has at this moment.
+
+    It is below those that systems give to outgoing connections: one of these would take it before its use.
+    """
+    for _ in range(PORT_TRIES):
+        port = _random.randrange(*PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise Failed("no free port was found on loopback")
 
 
 class Emulator(Child):

@@ -9,6 +9,7 @@ import pytest
 
 from infra.children import ROOT, Child
 from infra.credentials import Credentials
+from infra.emulator import free_port
 from tests.conftest import child_environment
 from tests.support.clients import ROOM, STATE, StompClient, golive, visitor
 from tests.support.counts import full
@@ -63,8 +64,8 @@ def told(visitors: list[Visitor]) -> set[int]:
 
 def test_a_killed_gateway_leaves_nobody_waiting(gateway, credentials):
     chance = random.Random(11)
-    running = gateway(**QUICK)
-    port = running.http.rpartition(":")[2]
+    port = str(free_port())
+    running = gateway(**QUICK, PORT=port)
 
     async def one_round(number: int) -> list[Visitor]:
         nonlocal running
