@@ -38,7 +38,7 @@ def read(request: Held) -> Request:
         path=request.context.get("path") or request.path,
         path_parameters=request.uri_params or {},
         query=event.get("multiValueQueryStringParameters") or {},
-        headers=dict(event.get("headers") or {}),
+        headers=event.get("headers") or {},
         body=body if isinstance(body, bytes) else body.encode(),
         source_ip=(request.context.get("identity") or {}).get("sourceIp") or "",
         request_id=_request_id(event),
@@ -87,11 +87,24 @@ def speaks(
             headers = {**reply.headers, "x-request-id": request_id}
             # Lambda's answer is JSON, so a body is text.
             body = reply.body.decode() if isinstance(reply.body, bytes) else reply.body
-            return Response(body=body, headers=headers, status_code=reply.status)
+            return _Text(body=body, headers=headers, status_code=reply.status)
 
         return answer
 
     return decorate
+
+
+class _Text(Response):  # type: ignore[misc]
+    """A response whose body is text and whose headers stand once each: nothing is left to find out."""
+
+    def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:
+        """The answer as Lambda gives it."""
+        return {
+            "headers": dict(self.headers),
+            "multiValueHeaders": {},
+            "statusCode": self.status_code,
+            "body": self.body,
+        }
 
 
 class Unforeseen(AppError):

@@ -1,8 +1,9 @@
 """Headers to callers: MAuth against the keys of services (contract section 4)."""
 
 import logging
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chalicelib import clock
 from chalicelib.owt import settings
@@ -17,8 +18,7 @@ log = logging.getLogger(__name__)
 LONGEST_TIMESTAMP: Final = 15
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """A service that asks, and for whom, where the header says so."""
 
     service: str

@@ -182,12 +182,13 @@ def info(stream: Forward, room: RoomLike, in_views: Sequence[str], version: Vers
 
 
 def mixed(room: RoomLike, view: Mapping[str, Any], places: Iterable[Place], version: Version) -> Spelled:
-    """The mixed stream of a view that shows these places."""
+    """The mixed stream of a view of the room that shows these places."""
     label = view["label"]
+    question = f"mixed {version} {label}".encode()
     return {
         "id": mixed_id(room.id, label),
         "type": "mixed",
-        "media": _media(mixed_media(view), room, version),
+        "media": room.once(question, lambda: _media(mixed_media(view), room, version)),
         "info": {"label": label, "activeInput": "unknown", "layout": [each.spell() for each in places]},
     }
 

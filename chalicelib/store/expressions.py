@@ -41,8 +41,9 @@ def _spelled(attribute: Attribute[Any], value: Any) -> dict[str, Any]:
 class Same(Condition):
     """That an attribute has this value."""
 
+    operator, values = "=", ()
+
     def __init__(self, attribute: Attribute[Any], value: Any) -> None:
-        super().__init__("=")
         self.name, self.value = attribute.attr_name, _spelled(attribute, value)
 
     def serialize(self, placeholder_names: Names, expression_attribute_values: Values) -> str:
@@ -54,8 +55,9 @@ class Same(Condition):
 class Less(Condition):
     """That one attribute is less than another one."""
 
+    operator, values = "<", ()
+
     def __init__(self, one: Attribute[Any], other: Attribute[Any]) -> None:
-        super().__init__("<")
         self.one, self.other = one.attr_name, other.attr_name
 
     def serialize(self, placeholder_names: Names, expression_attribute_values: Values) -> str:

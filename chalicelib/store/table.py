@@ -9,21 +9,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import botocore.session
 from botocore.awsrequest import AWSPreparedRequest
-from pynamodb.attributes import (
-    Attribute,
-    BinaryAttribute,
-    BooleanAttribute,
-    JSONAttribute,
-    NumberAttribute,
-    UnicodeAttribute,
-    UnicodeSetAttribute,
-)
+from pynamodb import attributes
 from pynamodb.connection import Connection
 from pynamodb.models import Model
 
 from chalicelib import clock, settings
 from chalicelib.errors import Unavailable
 from chalicelib.store import aws
+from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute
 
 CONNECT_TIMEOUT_S = 1
 READ_TIMEOUT_S = 2
@@ -75,14 +68,15 @@ class Item(Model):
         if plain is None or not data:
             return super().from_raw_data(data)
         values = plain.defaults.copy()
-        for each in plain.columns:
-            kept = data.get(each.kept_as)
-            if not kept or "NULL" in kept:
+        for name, kept_as, kind, _, _, read in plain.columns:
+            kept = data.get(kept_as)
+            if not kept:
                 continue
-            if each.type not in kept:
+            value = kept.get(kind)
+            if value is not None:
+                values[name] = value if read is None else read(value)
+            elif "NULL" not in kept:
                 return super().from_raw_data(data)  # it says what is wrong
-            value = kept[each.type]
-            values[each.name] = value if each.read is None else each.read(value)
         row = cls.__new__(cls)
         row.attribute_values = values
         return row
@@ -94,13 +88,13 @@ class Item(Model):
             return super().serialize(null_check)
         values = self.attribute_values
         item: dict[str, dict[str, Any]] = {}
-        for each in plain.columns:
-            value = values.get(each.name)
-            if value is not None and each.spell is not None:
-                value = each.spell(value)
+        for name, kept_as, kind, null, spell, _ in plain.columns:
+            value = values.get(name)
+            if value is not None and spell is not None:
+                value = spell(value)
             if value is not None:
-                item[each.kept_as] = {each.type: value}
-            elif null_check and not each.null:
+                item[kept_as] = {kind: value}
+            elif null_check and not null:
                 return super().serialize(null_check)  # it says what is missing
         return item
 
@@ -134,11 +128,13 @@ def _read_number(text: str) -> float:
     return number
 
 
-_KINDS: Final = frozenset(
-    {
-        *(BinaryAttribute, BooleanAttribute, JSONAttribute),
-        *(NumberAttribute, UnicodeAttribute, UnicodeSetAttribute),
-    }
+_KINDS: Final = (
+    attributes.BinaryAttribute,
+    attributes.BooleanAttribute,
+    attributes.JSONAttribute,
+    attributes.NumberAttribute,
+    attributes.UnicodeAttribute,
+    attributes.UnicodeSetAttribute,
 )
 
 
@@ -149,7 +145,7 @@ def _plain(cls: type[Item]) -> _Plain | None:
     defaults: dict[str, Any] = {}
     for name, attribute in cls.get_attributes().items():
         computed = callable(attribute.default) or attribute.default_for_new is not None
-        if type(attribute) not in _KINDS or computed:
+        if not isinstance(attribute, _KINDS) or computed:
             return None
         if attribute.default is not None:
             defaults[name] = attribute.default
@@ -157,14 +153,14 @@ def _plain(cls: type[Item]) -> _Plain | None:
     return _Plain(tuple(columns), frozenset(each.name for each in columns), defaults)
 
 
-def _column(name: str, attribute: Attribute[Any]) -> _Column:
+def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:
     spell: Callable[[Any], Any] | None = attribute.serialize
     read: Callable[[Any], Any] | None = attribute.deserialize
-    if isinstance(attribute, UnicodeAttribute) or (
-        isinstance(attribute, BinaryAttribute) and not attribute.legacy_encoding
+    if isinstance(attribute, attributes.UnicodeAttribute) or (
+        isinstance(attribute, attributes.BinaryAttribute) and not attribute.legacy_encoding
     ):
         spell = read = None
-    elif isinstance(attribute, NumberAttribute):
+    elif isinstance(attribute, attributes.NumberAttribute):
         spell, read = spell_number, _read_number
     return _Column(name, attribute.attr_name, attribute.attr_type, bool(attribute.null), spell, read)
 

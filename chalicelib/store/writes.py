@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.update import Action, Update
+from pynamodb.expressions.update import Action, RemoveAction, SetAction, Update
 
 from chalicelib import ids
 from chalicelib.errors import AppError, Unavailable
@@ -150,7 +150,13 @@ class _Expressions:
         return str(condition.serialize(self.names, self.values))
 
     def update(self, actions: Sequence[Action]) -> str:
-        return str(Update(*actions).serialize(self.names, self.values))
+        if not all(isinstance(each, SetAction | RemoveAction) for each in actions):
+            return str(Update(*actions).serialize(self.names, self.values))
+        found: dict[bool, list[str]] = {True: [], False: []}
+        for each in actions:
+            found[isinstance(each, SetAction)].append(each.serialize(self.names, self.values))
+        clauses = [("SET ", found[True]), ("REMOVE ", found[False])]
+        return " ".join(verb + ", ".join(texts) for verb, texts in clauses if texts)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ METHODS: Final = frozenset({V1, V2})
 MAX_HEADER: Final = 8 * 1024
 
 _BLANKS: Final = " \t"
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL: Final = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
 _REQUIRED: Final = ("signature_method", "serviceid", "cnonce", "timestamp", "signature")
 _FIELDS: Final = {
     prefix + name: name for name in (*_REQUIRED, "username", "role") for prefix in ("mauth_", "")
@@ -70,20 +70,19 @@ def parse(header: str | None) -> Claim:
         raise NotProven("another scheme" if scheme else "no header")
     if len(rest) > MAX_HEADER:
         raise NotProven("the header is too long")
-    if not rest.isprintable() and _CONTROL.search(rest):
+    raw = rest.encode(errors="replace")
+    if len(raw.translate(None, _CONTROL)) < len(raw):
         raise NotProven("a control character in the header")
+    bare = not (" " in rest or "\t" in rest or '"' in rest)
     parts: dict[str, str] = {}
     for part in rest.split(","):
-        name, _, value = part.partition("=")
-        name = _FIELDS.get(name) or _FIELDS.get(name.strip(_BLANKS), "")
-        if not name:
+        given, _, value = part.partition("=")
+        name = _FIELDS.get(given if bare else given.strip(_BLANKS))
+        if name is None:
             continue
         if name in parts:
             raise NotProven(f"{name} stands twice")
-        value = value.strip(_BLANKS)
-        if value[:1] == '"' == value[-1:] and len(value) > 1:
-            value = value[1:-1]
-        parts[name] = value
+        parts[name] = value if bare else _unquoted(value.strip(_BLANKS))
     method, service, cnonce, timestamp, signature = required = [parts.get(name) for name in _REQUIRED]
     if not (method and service and cnonce and timestamp and signature):
         missing = next(name for name, value in zip(_REQUIRED, required, strict=True) if not value)
@@ -93,6 +92,10 @@ def parse(header: str | None) -> Claim:
     return Claim(
         method, service, cnonce, timestamp, signature, parts.get("username", ""), parts.get("role", "")
     )
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if value[:1] == '"' == value[-1:] and len(value) > 1 else value
 
 
 def signed_text(claim: Claim) -> str:
@@ -164,15 +167,19 @@ def sign(key: str, text: str) -> str:
     >>> sign("21989", "1406079112038,87428")[:16]
     'YjcwNTkxMDg0YWI1'
     """
+    return _sign(key, text).decode()
+
+
+def _sign(key: str, text: str) -> bytes:
     # A key of the environment that is not UTF-8 stands for its bytes.
     mac = hmac.digest(key.encode(errors="surrogateescape"), text.encode(), "sha256")
-    return binascii.b2a_base64(mac.hex().encode(), newline=False).decode()
+    return binascii.b2a_base64(binascii.b2a_hex(mac), newline=False)
 
 
 def signed(claim: Claim, key: str, text: str) -> bool:
     """Whether the claim's signature is that of `key` under `text`, in constant time."""
     try:
-        return hmac.compare_digest(claim.signature.encode(), sign(key, text).encode())
+        return hmac.compare_digest(claim.signature.encode(), _sign(key, text))
     except UnicodeEncodeError:
         return False
 

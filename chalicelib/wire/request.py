@@ -1,22 +1,22 @@
 """One HTTP request as plain values, whatever framework took it in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import quote
+
+import msgspec
 
 from chalicelib.wire import untrusted
 from chalicelib.wire.untrusted import Json
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What a route reads; `body` is what came over the wire, untouched."""
 
     method: str
     path: str
-    path_parameters: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, list[str]] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    path_parameters: Mapping[str, str] = {}
+    query: Mapping[str, list[str]] = {}
+    headers: Mapping[str, str] = {}
     """By lower-case name, whatever case they are given in."""
     body: bytes = b""
     source_ip: str = ""
@@ -26,7 +26,8 @@ class Request:
     """The route, with the names of its parameters in braces."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "headers", {name.lower(): value for name, value in self.headers.items()})
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        msgspec.structs.force_setattr(self, "headers", headers)
 
     def header(self, name: str, default: str | None = None) -> str | None:
         """The header's value, its name in any case (RFC 9110 5.1)."""

@@ -1,7 +1,5 @@
 """Requests and replies as plain values."""
 
-import dataclasses
-
 import pytest
 
 from chalicelib.errors import TooLarge
@@ -40,7 +38,7 @@ def test_the_path_of_the_api_is_its_route_with_the_parameters_filled_in(paramete
 
 
 def test_a_request_does_not_change():
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         Request("GET", "/").method = "PUT"  # type: ignore[misc]
 
 

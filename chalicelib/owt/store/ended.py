@@ -4,11 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pynamodb.attributes import UnicodeSetAttribute
-
 from chalicelib import clock
 from chalicelib.outbox.owed import OwedRow
 from chalicelib.store import keys
+from chalicelib.store.attributes import UnicodeSetAttribute
 from chalicelib.store.keys import Key
 from chalicelib.store.writes import Raw
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.update import Action
 
 from chalicelib import clock
@@ -15,6 +14,7 @@ from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
 from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.stream import ID
 from chalicelib.store import keys, writes
+from chalicelib.store.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from chalicelib.store.expressions import STANDS
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item

@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
-from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.update import Action
 
 from chalicelib import clock, ids
@@ -18,6 +17,7 @@ from chalicelib.owt.errors import BadData, NoRoom
 from chalicelib.owt.room import Document, Incarnation, Incarnations, Room
 from chalicelib.owt.store.ended import PURGE, VIEW, EndedRow, ended_row
 from chalicelib.store import keys, writes
+from chalicelib.store.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
 from chalicelib.store.expressions import ABSENT, STANDS, Same, assign
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
@@ -38,6 +38,7 @@ REMEMBERED: Final = 64
 LARGEST_REMEMBERED: Final = 16_000
 """Bytes of such a document as it is answered."""
 
+_PREFIX: Final = len(keys.owt_room_partition(""))
 _incarnations: Final = msgspec.json.Decoder(dict[str, Incarnation])
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ class RoomState:
     @property
     def id(self) -> str:
         """The room's id."""
-        return self.row.pk[len(keys.owt_room_partition("")) :]
+        return self.row.pk[_PREFIX:]
 
     @property
     def service(self) -> str:
@@ -97,14 +98,14 @@ class RoomState:
     @cached_property
     def text(self) -> bytes:
         """The document as JSON, without `_id` and without the password of its SIP account."""
-        return packed.unpack(self.row.doc)
+        return _remembered_text(self.row.doc) or packed.unpack(self.row.doc)
 
     @cached_property
     def room(self) -> Room:
         """The room; its document lacks `sip.password`, which only `answer` shows."""
-        if len(self.text) > LARGEST_REMEMBERED:
+        if _remembered_text(self.row.doc) is None:
             return _read_room(self.id, self.text)
-        return _remembered(self.id, self.row.doc)
+        return _remembered_room(self.id, self.row.doc)
 
     @cached_property
     def incarnations(self) -> Incarnations:
@@ -155,7 +156,14 @@ class RoomState:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _remembered(room_id: str, doc: bytes) -> Room:
+def _remembered_text(doc: bytes) -> bytes | None:
+    """The document that is stored as this, unless it is too large to stay in memory."""
+    text = packed.unpack(doc)
+    return text if len(text) <= LARGEST_REMEMBERED else None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _remembered_room(room_id: str, doc: bytes) -> Room:
     return _read_room(room_id, packed.unpack(doc))
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
-from pynamodb.attributes import BinaryAttribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
-
 from chalicelib import clock, ids
 from chalicelib.outbox import kicks
 from chalicelib.outbox.owed import OwedRow
@@ -18,6 +16,7 @@ from chalicelib.owt.errors import BadData, NoService
 from chalicelib.owt.service import NewService, Service
 from chalicelib.settings import also_reset
 from chalicelib.store import keys, writes
+from chalicelib.store.attributes import BinaryAttribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Part, Put, Remove
@@ -91,8 +90,7 @@ def credentials(service_id: str) -> Credentials:
     given = settings.get()
     if given.super_service_id and service_id == given.super_service_id:
         return Credentials(given.super_service_key, given.super_require_v2)
-    with _lock:
-        until, found = _known.get(service_id, (0.0, None))
+    until, found = _known.get(service_id, (0.0, None))
     if found is not None and clock.monotonic() < until:
         return found
     return read_credentials(service_id)

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any, Final
 
 import msgspec
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
@@ -19,6 +18,7 @@ from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
 from chalicelib.owt.store.rooms import RoomRow, RoomState
 from chalicelib.owt.stream import Connection, Forward, Media
 from chalicelib.store import keys, writes
+from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute
 from chalicelib.store.expressions import ABSENT, Same, assign
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item

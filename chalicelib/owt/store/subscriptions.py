@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 import msgspec
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 
 from chalicelib.owt import stream as nouns
 from chalicelib.owt.errors import BadData, NoResource, Refused
@@ -22,6 +21,7 @@ from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.stream import Forward, Media
 from chalicelib.owt.subscription import Analysis, Call, Recording, StreamingOut, Subscription
 from chalicelib.store import expressions, keys, writes
+from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from chalicelib.store.expressions import Same, assign
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item

@@ -4,13 +4,12 @@ import math
 import secrets
 from typing import Final
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-
 from chalicelib import clock, ids
 from chalicelib.owt.errors import NoRoom, NoToken
 from chalicelib.owt.store import rooms
 from chalicelib.owt.token import LIVES_S, JoinToken, NewToken
 from chalicelib.store import keys, writes
+from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute
 from chalicelib.store.expressions import ABSENT
 from chalicelib.store.table import Item
 
