@@ -43,7 +43,8 @@ def authenticate(request: Request) -> Caller:
 
 
 def _caller(claim: Claim, request: Request) -> Caller:
-    if not settings.get().super_service_id:
+    given = settings.get()
+    if not given.super_service_id:
         raise NotProven("OWT_SUPER_SERVICE_ID is not set: no service is served")
     text = _signed_text(claim, request)
     found = services.credentials(claim.service)
@@ -53,9 +54,9 @@ def _caller(claim: Claim, request: Request) -> Caller:
         raise NotProven("no such service, or not its signature")
     if found.require_v2 and claim.method != mauth.V2:
         raise NotProven("the service demands " + mauth.V2)
-    if settings.get().strict:
+    if given.strict:
         _refuse_replay(claim)
-    is_super = claim.service == settings.get().super_service_id
+    is_super = claim.service == given.super_service_id
     if not claim.names_user:
         return Caller(claim.service, is_super)
     return Caller(claim.service, is_super, mauth.user_name(claim.username), claim.role)

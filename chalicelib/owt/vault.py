@@ -91,8 +91,7 @@ def unseal(sealed: bytes, where: Key) -> str:
 
 def token_secret() -> str:
     """What tokens are signed with, the same in every process of the deployment."""
-    given = settings.get()
-    return given.token_secret or _derive(given.key_secret, TOKENS).hex()
+    return settings.get().token_secret or _derived_token_secret()
 
 
 def _head(sealed: bytes) -> bytes:
@@ -115,6 +114,11 @@ def _derive(secret: str, purpose: bytes) -> bytes:
 @cache
 def _derived() -> AESGCM:
     return AESGCM(_derive(settings.get().key_secret, VAULT))
+
+
+@cache
+def _derived_token_secret() -> str:
+    return _derive(settings.get().key_secret, TOKENS).hex()
 
 
 @cache
@@ -191,5 +195,6 @@ def _call(operation: str, **request: Any) -> Any:
 
 
 also_reset(_derived.cache_clear)
+also_reset(_derived_token_secret.cache_clear)
 also_reset(kms.cache_clear)
 also_reset(_data_keys.forget)

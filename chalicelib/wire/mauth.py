@@ -83,7 +83,7 @@ def parse(header: str | None) -> Claim:
         if name in parts:
             raise NotProven(f"{name} stands twice")
         parts[name] = value if bare else _unquoted(value.strip(_BLANKS))
-    method, service, cnonce, timestamp, signature = required = [parts.get(name) for name in _REQUIRED]
+    method, service, cnonce, timestamp, signature = required = tuple(map(parts.get, _REQUIRED))
     if not (method and service and cnonce and timestamp and signature):
         missing = next(name for name, value in zip(_REQUIRED, required, strict=True) if not value)
         raise NotProven(f"no {missing}")
