@@ -121,7 +121,8 @@ def on_moto(monkeypatch: pytest.MonkeyPatch, credentials: Credentials) -> Iterat
     with mock_aws():
         dynamodb, sqs = _clients()
         ensure_table(dynamodb, TABLE)
-        stack = Stack(_environment(credentials, ensure_queue(sqs, QUEUE)), dynamodb, sqs)
+        patient = {"FOYER_STORAGE_BUDGET_S": "60"}  # moto takes seconds for what DynamoDB has at hand
+        stack = Stack(_environment(credentials, ensure_queue(sqs, QUEUE)) | patient, dynamodb, sqs)
         _enter(monkeypatch, stack.environment)
         yield stack
 
