@@ -240,7 +240,9 @@ def test_a_denied_token_ends_the_reconnecting_at_the_fifth_try(edge, tokens, sta
     assert len(client.happened("connected")) == connected
     assert {each["reason"] for each in client.happened("failure")} == {"Access denied"}
     assert len(client.happened("handshake")) == 5
-    assert {each["code"] for each in client.happened("close")} == {1008}
+    *closed, last = [each["code"] for each in client.happened("close")]
+    assert set(closed) == {1008}
+    assert last in {1008, 1005}, "a client that gives up closes, too, and may be the first to do so"
 
 
 def test_an_unknown_path_ends_the_reconnecting_too(edge, tokens, start):
