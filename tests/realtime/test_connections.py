@@ -581,7 +581,8 @@ def test_memory_is_flat_in_the_number_of_posts(listen: Listen, connect: Connect,
 
     peak(2000)
     count = full(8000, 20_000)
-    few, many = peak(2000), peak(count)
+    # How much is under way at once is up to the machine's other work, too: the least of some runs.
+    few, many = (min(peak(each) for _ in range(4)) for each in (2000, count))
 
     assert many <= few * 1.5 + count * 16  # a list of outcomes, twice while it grows
 
