@@ -16,7 +16,7 @@ from pynamodb.models import Model
 from chalicelib import clock, settings
 from chalicelib.errors import Unavailable
 from chalicelib.store import aws
-from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute
+from chalicelib.store.attributes import NumberAttribute, RawMapAttribute, UnicodeAttribute
 
 CONNECT_TIMEOUT_S = 1
 READ_TIMEOUT_S = 2
@@ -135,6 +135,7 @@ _KINDS: Final = (
     attributes.NumberAttribute,
     attributes.UnicodeAttribute,
     attributes.UnicodeSetAttribute,
+    RawMapAttribute,
 )
 
 
@@ -156,7 +157,7 @@ def _plain(cls: type[Item]) -> _Plain | None:
 def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:
     spell: Callable[[Any], Any] | None = attribute.serialize
     read: Callable[[Any], Any] | None = attribute.deserialize
-    if isinstance(attribute, attributes.UnicodeAttribute) or (
+    if isinstance(attribute, attributes.UnicodeAttribute | RawMapAttribute) or (
         isinstance(attribute, attributes.BinaryAttribute) and not attribute.legacy_encoding
     ):
         spell = read = None
