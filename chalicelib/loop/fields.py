@@ -1,8 +1,10 @@
-"""The values that bodies of the rooms API carry, read the way its clients expect (contract 3.1)."""
+"""The values that bodies of the rooms API carry, read the way its clients expect (contract 3.1).  Pure."""
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from chalicelib.loop.errors import Missing, ValidationError
 from chalicelib.wire.untrusted import Json
 
 _WHOLE: Final = re.compile(r"\s*([+-]?[0-9]{1,30})")
@@ -33,3 +35,17 @@ def text(value: Json, most: int) -> str | None:
     ['abc', '', None, None, None]
     """
     return value if isinstance(value, str) and len(value) <= most else None
+
+
+def members(body: Json) -> Mapping[str, Json]:
+    """The members of a body.  Raises `ValidationError`."""
+    if not isinstance(body, dict):
+        raise ValidationError("the body must be an object")
+    return body
+
+
+def demand(given: Mapping[str, Json], names: Iterable[str]) -> None:
+    """Have fields be there, whatever their values.  Raises `Missing`, which names all that are not."""
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise Missing(f"missing: {', '.join(missing)}")

@@ -1,4 +1,4 @@
-"""What a room is: who owns it, when it ends, how many fit in, and what of it who may see (contract 6, 7.1)."""
+"""What a room is: whose, until when, how many fit in (contract 6 and 7.1).  Pure."""
 
 import re
 from collections.abc import Iterable
@@ -31,18 +31,19 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Present:
-    """Somebody who is in a room, as others see it."""
+class Limits:
+    """What a deployment allows."""
 
-    connection_id: str
-    display_name: str
-    owner: bool
-    client_max_size: int
+    max_size: int
+    name_characters: int
+    owner_characters: int
+    hours: int
+    """How long a room lives at most, and unless somebody says otherwise."""
 
 
 @dataclass(frozen=True)
 class NewRoom:
-    """What a room is made of; `context` is what JSON it is."""
+    """What a room is made of; `context` is JSON text."""
 
     owner: str
     max_size: int
