@@ -1,13 +1,18 @@
 """Who is in a room, what its media stack reports, and whether reports fit together (contract 7.5).  Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from chalicelib.loop import room
+from chalicelib.loop.errors import ClientCapacity, RoomFull
+
 LONGEST_EVENT: Final = 256
 """So many characters of an event's name are kept."""
+REMEMBERED: Final = 20
+"""So many participations that ended a room remembers at most."""
 
 
 class State(StrEnum):
@@ -210,3 +215,23 @@ class Participation(msgspec.Struct, frozen=True, kw_only=True):
         if self.left is not None:
             return self.left
         return None if self.until > now else self.until
+
+
+def admit(max_size: int, others: Sequence[Participation], is_owner: bool, most: int) -> None:
+    """Let somebody who can take `most` people into a room beside those `others` (contract 7.1).
+
+    Raises `RoomFull`, `ClientCapacity`.
+    """
+    capacity = room.capacity(max_size, (each.most for each in others))
+    owner_is_in = is_owner or any(each.is_owner for each in others)
+    if room.free_seats(capacity, len(others), owner_is_in) <= 0:
+        raise RoomFull("the room is full")
+    if most <= len(others):
+        raise ClientCapacity("there are more people in the room than this client can take")
+
+
+def forgotten(remembered: Iterable[Participation], now: float, kept_s: float) -> list[Participation]:
+    """Those who ended too long ago, or before too many others, to be remembered."""
+    ended = [(at, each.id, each) for each in remembered if (at := each.ended(now)) is not None]
+    ended.sort(key=lambda found: found[:2], reverse=True)
+    return [each for rank, (at, _, each) in enumerate(ended) if rank >= REMEMBERED or at <= now - kept_s]
