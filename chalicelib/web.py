@@ -43,6 +43,7 @@ def read(request: Held) -> Request:
         source_ip=(request.context.get("identity") or {}).get("sourceIp") or "",
         request_id=_request_id(event),
         stage=request.context.get("stage") or "",
+        api_id=request.context.get("apiId") or "",
         resource=request.path,
     )
 
@@ -83,6 +84,7 @@ def speaks(
                 status=reply.status,
                 request_id=request_id,
                 ms=(time.perf_counter() - began) * 1000,
+                **reply.notes,
             )
             headers = {**reply.headers, "x-request-id": request_id}
             # Lambda's answer is JSON, so a body is text.

@@ -22,6 +22,7 @@ class Request(msgspec.Struct, frozen=True):
     source_ip: str = ""
     request_id: str = ""
     stage: str = ""
+    api_id: str = ""
     resource: str = ""
     """The route, with the names of its parameters in braces."""
 
