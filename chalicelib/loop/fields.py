@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from chalicelib.loop.errors import Missing, ValidationError
+from chalicelib.loop.errors import Missing
 from chalicelib.wire.untrusted import Json
 
 _WHOLE: Final = re.compile(r"\s*([+-]?[0-9]{1,30})")
@@ -35,13 +35,6 @@ def text(value: Json, most: int) -> str | None:
     ['abc', '', None, None, None]
     """
     return value if isinstance(value, str) and len(value) <= most else None
-
-
-def members(body: Json) -> Mapping[str, Json]:
-    """The members of a body.  Raises `ValidationError`."""
-    if not isinstance(body, dict):
-        raise ValidationError("the body must be an object")
-    return body
 
 
 def demand(given: Mapping[str, Json], names: Iterable[str]) -> None:

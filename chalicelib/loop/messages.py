@@ -15,16 +15,17 @@ DEFAULT_CHANNEL: Final = "default"
 LONGEST_CHANNEL: Final = 255
 CONTEXT: Final = ("value", "alg", "wrappedKey")
 NAME: Final = "roomName"
-ALERT: Final = "roomName is deprecated, use context"
+ALERT: Final = "roomName is deprecated: use context"
 NOTHING: Final = msgspec.Raw(b"null")
 
+Body = Mapping[str, Json]
+"""The members of what somebody sent."""
 Shown = dict[str, Any]
 """A room as somebody may see it."""
 
 
-def parse_new(body: Json, limits: Limits) -> NewRoom:
+def parse_new(given: Body, limits: Limits) -> NewRoom:
     """A room that is to be made.  Raises `Missing`, `ValidationError`."""
-    given = fields.members(body)
     missing = [name for name in ("roomOwner", "maxSize") if name not in given]
     if "context" not in given and NAME not in given:
         missing.append("context or roomName")
@@ -40,9 +41,8 @@ def parse_new(body: Json, limits: Limits) -> NewRoom:
     )
 
 
-def parse_change(body: Json, limits: Limits) -> RoomChange:
+def parse_change(given: Body, limits: Limits) -> RoomChange:
     """What a room is to get anew.  Raises `ValidationError`."""
-    given = fields.members(body)
     return RoomChange(
         hours=_hours(given, limits),
         owner=_owner(given, limits) if "roomOwner" in given else None,
@@ -52,9 +52,8 @@ def parse_change(body: Json, limits: Limits) -> RoomChange:
     )
 
 
-def parse_deletion(body: Json) -> list[str]:
+def parse_deletion(given: Body) -> list[str]:
     """The tokens of the rooms that are to go, each once.  Raises `Missing`, `ValidationError`."""
-    given = fields.members(body)
     fields.demand(given, ["deleteRoomTokens"])
     tokens = given["deleteRoomTokens"]
     if not isinstance(tokens, list) or not tokens:
@@ -74,19 +73,14 @@ def parse_version(text: str | None) -> int:
     return fields.whole(text) or 0
 
 
-def names_room(body: Json) -> bool:
-    """Whether a body has the deprecated name of a room, which its sender is told."""
-    return isinstance(body, dict) and NAME in body
-
-
-def _owner(given: Mapping[str, Json], limits: Limits) -> str:
+def _owner(given: Body, limits: Limits) -> str:
     found = fields.text(given["roomOwner"], limits.owner_characters)
     if found is None:
         raise ValidationError(f"roomOwner must be a text of at most {limits.owner_characters} characters")
     return found
 
 
-def _name(given: Mapping[str, Json], limits: Limits) -> str | None:
+def _name(given: Body, limits: Limits) -> str | None:
     if NAME not in given:
         return None
     if "context" in given:
@@ -97,11 +91,11 @@ def _name(given: Mapping[str, Json], limits: Limits) -> str | None:
     return found
 
 
-def _max_size(given: Mapping[str, Json], limits: Limits) -> int:
+def _max_size(given: Body, limits: Limits) -> int:
     return _between(given["maxSize"], "maxSize", limits.max_size)
 
 
-def _hours(given: Mapping[str, Json], limits: Limits) -> int:
+def _hours(given: Body, limits: Limits) -> int:
     return _between(given.get("expiresIn", limits.hours), "expiresIn", limits.hours)
 
 
@@ -112,7 +106,7 @@ def _between(value: Json, name: str, most: int) -> int:
     return found
 
 
-def _channel(given: Mapping[str, Json]) -> str:
+def _channel(given: Body) -> str:
     """Free text; what is longer than any channel of ours is an unknown one, and those are the default one."""
     found = given.get("channel", DEFAULT_CHANNEL)
     if not isinstance(found, str):
@@ -120,7 +114,7 @@ def _channel(given: Mapping[str, Json]) -> str:
     return found if len(found) <= LONGEST_CHANNEL else DEFAULT_CHANNEL
 
 
-def _context(given: Mapping[str, Json]) -> str | None:
+def _context(given: Body) -> str | None:
     """The context as JSON text, other members and all: only its owner can read it."""
     if "context" not in given:
         return None

@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
+from pynamodb.attributes import Attribute
 from pynamodb.expressions.update import Action
 
 from chalicelib import clock, ids
@@ -232,7 +233,7 @@ def _write(row: RoomRow, wanted: RoomChange, by: str) -> int:
     """Change the room unless it is not as `row` says; its new end.  Raises `Refused`, `Unavailable`."""
     now = clock.now()
     where, ends_at = Key(row.pk, row.sk), room.ends_at(now, wanted.hours)
-    changes = (
+    changes: tuple[tuple[Attribute[Any], object], ...] = (
         (RoomRow.room_owner, wanted.owner),
         (RoomRow.room_name, wanted.name),
         (RoomRow.max_size, wanted.max_size),
@@ -336,8 +337,8 @@ def rows(tokens: Sequence[str]) -> dict[str, RoomRow]:
 
 
 def contexts(some: Sequence[RoomRow]) -> Iterator[Mapping[str, str]]:
-    """The contexts of rooms by token, some hundred at a time.  Raises `Unavailable`."""
-    tokens = [token_of(row) for row in some if row.has_context]
-    for at in range(0, len(tokens), PAGE):
-        raws = writes.get_many([keys.loop_context(token) for token in tokens[at : at + PAGE]])
-        yield {key.pk[_PREFIX:]: raw["v"]["S"] for key, raw in raws.items()}
+    """The contexts of rooms by partition, some hundred at a time.  Raises `Unavailable`."""
+    wanted = [keys.loop_context(token_of(row)) for row in some if row.has_context]
+    for at in range(0, len(wanted), PAGE):
+        raws = writes.get_many(wanted[at : at + PAGE])
+        yield {key.pk: ContextRow.from_raw_data(raw).value for key, raw in raws.items()}
