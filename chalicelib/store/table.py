@@ -190,6 +190,18 @@ class budget:  # noqa: N801 - reads as a statement: `with budget():`
         _until.reset(self.outer)
 
 
+class apart:  # noqa: N801 - reads as a statement: `with apart():`
+    """What is waited for in here is not storage: it takes nothing from the request's budget."""
+
+    def __enter__(self) -> None:
+        self.began = clock.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        until = _until.get()
+        if until is not None:
+            _until.set(until + clock.monotonic() - self.began)
+
+
 def remaining() -> float | None:
     """How long, in seconds, the request may still wait for storage; `None` outside one."""
     until = _until.get()
