@@ -16,6 +16,7 @@ _encoder = msgspec.json.Encoder()
 _ours = logging.getLogger("journal")
 _frames = logging.getLogger("journal.frames")
 _requests = logging.getLogger("journal.requests")
+_counts = logging.getLogger("journal.counts")
 
 OURS = ("chalicelib", "journal")
 
@@ -96,13 +97,19 @@ def request(**fields: Any) -> None:
     _write(_requests, fields)
 
 
+def count(metric: str, count: int, **of: Any) -> None:
+    """Something to be counted, in a line of its own that does not say whose request it was."""
+    _write(_counts, {"metric": metric, **of, "count": count})
+
+
 def _write(logger: logging.Logger, fields: dict[str, Any]) -> None:
     """Write a line at once: making a record, and looking where it was made, takes ten times as long."""
     if not logger.isEnabledFor(logging.INFO) or _handler not in _ours.handlers:
         return
     line = {"time": _spell_time(time.time()), "level": "INFO", "logger": logger.name}
     line |= {name: value for name, value in fields.items() if value != ""}
-    line["ms"] = round(fields["ms"], 2)
+    if "ms" in fields:
+        line["ms"] = round(fields["ms"], 2)
     _handler.write(line)
 
 

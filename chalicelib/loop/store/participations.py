@@ -140,6 +140,12 @@ def present(row: RoomRow, now: float) -> int:
     return sum(lives(entry, now) for entry in (row.participations or {}).values())
 
 
+def id_of(row: RoomRow, key: str) -> str:
+    """The id of a participation that the room remembers."""
+    found: str = row.participations[key]["M"][ID]["S"]
+    return found
+
+
 def leave_of(row: RoomRow, key: str) -> str | None:
     """The id of the leave that ended a participation."""
     entry = (row.participations or {}).get(key, {"M": {}})

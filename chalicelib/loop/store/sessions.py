@@ -57,6 +57,11 @@ class Seen:
         return found
 
     @property
+    def connection_id(self) -> str:
+        """The participation's `roomConnectionId`."""
+        return participations.id_of(self.row, self.key)
+
+    @property
     def present(self) -> int:
         """How many are in the room."""
         return participations.present(self.row, self.now)
