@@ -4,7 +4,6 @@ import re
 import secrets as chance
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -57,7 +56,7 @@ def issue(rooms_url: str | None = None, calls_url: str | None = None) -> str:
     token = chance.token_bytes(SESSION_TOKEN_BYTES)
     credential_id, key = derive(token)
     where = keys.loop_credential(secrets.uid(credential_id))
-    now = clock.now()
+    now = int(clock.now())
     ends_at = now + settings.get().credential_ttl
     writes.put(
         CredentialRow(
@@ -67,7 +66,7 @@ def issue(rooms_url: str | None = None, calls_url: str | None = None) -> str:
             renewed_at=now,
             rooms_url=rooms_url,
             calls_url=calls_url,
-            expires_at=ceil(ends_at),
+            expires_at=ends_at,
         )
     )
     return token.hex()
@@ -87,13 +86,13 @@ def read(credential_id: str) -> Credential | None:
 
 def keep_alive(known: Credential) -> None:
     """Prolong credentials that are in use, once a day.  Raises `Unavailable`."""
-    now, ttl = clock.now(), settings.get().credential_ttl
+    now, ttl = int(clock.now()), settings.get().credential_ttl
     if now - known.renewed_at < min(RENEWAL_S, ttl / 2):
         return
     changes = [
         assign(CredentialRow.ends_at, now + ttl),
         assign(CredentialRow.renewed_at, now),
-        assign(CredentialRow.expires_at, ceil(now + ttl)),
+        assign(CredentialRow.expires_at, now + ttl),
     ]
     _change(known.uid, changes)
 
