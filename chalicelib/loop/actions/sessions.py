@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 TRIES: Final = 20
 PAUSE_S: Final = 0.01
 LONGEST_PAUSES: Final = 5
-MODERATOR: Final = "moderator"
-PUBLISHER: Final = "publisher"
 DOMAINS: Final = "loop.domain"
 
 
@@ -152,7 +150,8 @@ class _Media:
         """A session token, and its hash."""
         wanted = (session_id, is_owner)
         if wanted not in self._tokens:
-            made = media.token(session_id, MODERATOR if is_owner else PUBLISHER, channel)
+            role = media.MODERATOR if is_owner else media.PUBLISHER
+            made = media.token(session_id, role, channel)
             self._tokens[wanted] = made, secrets.token_hash(made)
         return self._tokens[wanted]
 
