@@ -36,6 +36,7 @@ if SOCKETS:
 if REST:
     from chalicelib.jitsi import operations as jitsi_operations
     from chalicelib.jitsi import routes as jitsi_routes
+    from chalicelib.loop import media as loop_media
     from chalicelib.loop import operations as loop_operations
     from chalicelib.loop.routes import every as loop_routes
     from chalicelib.owt import operations as owt_operations
@@ -57,6 +58,8 @@ if REST:
 
 if WORK:
     from chalicelib.jitsi import counts, release, store
+    from chalicelib.loop import sweep as loop_sweep
+    from chalicelib.loop.store import rooms as loop_rooms
     from chalicelib.owt import purge
     from chalicelib.owt.store import ended, services
 
@@ -70,6 +73,7 @@ if WORK:
     owed.serve(ended.END, purge.ended_work)
     owed.serve(ended.PURGE, purge.room_work)
     owed.serve(services.PURGE, purge.service_work)
+    owed.serve(loop_rooms.ROOM, loop_sweep.room_work)
 
 
 @app.on_ws_connect()
@@ -119,6 +123,10 @@ def warm() -> None:
         vault.warm()
         loop_settings.get()
         loop_secrets.warm()
+    if REST:
+        loop_media.warm()
+    if WORK:
+        loop_sweep.warm()
     if SOCKETS or HANDLER == "app.work":  # the others send nothing to sockets
         fanout.warm()
 

@@ -37,6 +37,7 @@ PROOF_S: Final = 180
 LIMITS: Final = Limits(within_s=2.0, answer=16 * 1024, private=True)
 """The operator named the address: it may be one of the deployment's own network."""
 LONGEST_ID: Final = 1024
+HEARD_S: Final = 10.0
 
 _XML_ID: Final = re.compile(rb"<session_id>\s*([^<\s]+)\s*</session_id>")
 _ID: Final = re.compile(r"[!-~]+")
@@ -74,6 +75,12 @@ also_reset(_accounts.cache_clear)
 def _account(channel: str) -> Account:
     accounts = _accounts()
     return accounts.get(channel) or accounts[""]
+
+
+def warm() -> None:
+    """Load what a cloud's certificate is checked with, where there is a cloud."""
+    if settings.get().media_provider != STATIC:
+        outgoing.warm()
 
 
 def api_key(channel: str) -> str:
@@ -119,6 +126,21 @@ def _made_here(key: str) -> str:
 
 
 # The vendor's cloud
+
+_heard: list[tuple[float, bool]] = []
+"""When the cloud was last asked whether it is there, and whether it was."""
+also_reset(_heard.clear)
+
+
+def answers() -> bool:
+    """Whether the media platform is there; a cloud is asked again after some seconds, whoever asks us."""
+    if settings.get().media_provider == STATIC:
+        return True
+    now = clock.monotonic()
+    if not _heard or now - _heard[0][0] > HEARD_S:
+        outcome = outgoing.send("GET", settings.get().media_api_url, limits=LIMITS)
+        _heard[:] = [(now, 0 < outcome.status < 500)]
+    return _heard[0][1]
 
 
 def _ask_for_session(account: Account) -> str:

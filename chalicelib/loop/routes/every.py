@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from chalicelib.loop.routes import accounts, common, rooms, sessions
+from chalicelib.loop.routes import accounts, common, rooms, sessions, system
 
-BLUEPRINTS: Final = (accounts.bp, rooms.bp, sessions.bp, common.close())
+BLUEPRINTS: Final = (accounts.bp, rooms.bp, sessions.bp, system.bp, common.close())

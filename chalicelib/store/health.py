@@ -1,4 +1,4 @@
-"""Whether the service can serve: one consistent read with a deadline."""
+"""Whether storage answers: one consistent read with a deadline."""
 
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
