@@ -166,5 +166,6 @@ def test_a_bad_entry_is_a_bad_value(listed):
 
 
 def test_a_session_token_in_a_body_is_a_text():
-    bodies: list[Any] = [{"sessionToken": value} for value in ("T1==", "", None, 5, [])]
-    assert [messages.session_token(body) for body in [*bodies, {}]] == ["T1==", *[None] * 5]
+    shown: list[Any] = ["T1==", "", None, 5, []]
+    bodies = [*({"sessionToken": value} for value in shown), {}]
+    assert [messages.session_token(body) for body in bodies] == ["T1==", *[None] * 5]
