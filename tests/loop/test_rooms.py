@@ -5,6 +5,7 @@ import re
 import pytest
 
 from chalicelib import clock, settings
+from chalicelib.errors import Unavailable
 from chalicelib.loop.store import rooms as store
 from chalicelib.outbox import kicks
 from chalicelib.store import keys, writes
@@ -174,7 +175,7 @@ def test_a_room_without_a_platform_to_meet_on_is_not_made(owner, table, monkeypa
 
 
 def _fails(_):
-    raise store.Unavailable("no session")
+    raise Unavailable("no session")
 
 
 def test_fields_are_looked_at_before_the_platform_is_asked(owner, monkeypatch):
@@ -506,7 +507,7 @@ def test_storage_that_fails_midway_is_told_room_by_room(owner, monkeypatch):
 
     def failing(where, uid):
         if where == keys.loop_room(second):
-            raise store.Unavailable("storage does not answer")
+            raise Unavailable("storage does not answer")
         return bury(where, uid)
 
     monkeypatch.setattr(store, "_bury", failing)

@@ -47,7 +47,10 @@ def look(call: Call, token: str) -> Reply:
     """One room, as far as the caller may see it; whether it is there comes first (contract 4.6)."""
     call.note(token=token)
     found = actions.find(token)
-    return spelling.document(actions.look(found, auth.optional(call)))
+    shown = actions.look(found, auth.optional(call))
+    if "participants" in shown:
+        call.note(participants=len(shown["participants"]))
+    return spelling.document(shown)
 
 
 @common.route(bp, "/rooms/{token}", ["PATCH"])

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from pynamodb.attributes import Attribute
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from chalicelib import clock, ids
@@ -219,7 +220,7 @@ def change(row: RoomRow, wanted: RoomChange) -> int:
         try:
             ends_at = _write(row, wanted, by)
         except Refused as refused:
-            row = living(refused.row(RoomRow))
+            row = _still_there(token, refused)
             if row.by != by:
                 time.sleep(random.uniform(0, PAUSE_S * min(tried, 5)))
                 continue
@@ -227,6 +228,15 @@ def change(row: RoomRow, wanted: RoomChange) -> int:
         tell(token)
         return ends_at
     raise Unavailable("the room is changed again and again")
+
+
+def _still_there(token: str, refused: Refused) -> RoomRow:
+    """The room as it is now; a context that came after its end goes again.  Raises `InvalidToken`."""
+    try:
+        return living(refused.row(RoomRow))
+    except InvalidToken:
+        writes.delete(*keys.loop_context(token))
+        raise
 
 
 def _write(row: RoomRow, wanted: RoomChange, by: str) -> int:
@@ -247,8 +257,15 @@ def _write(row: RoomRow, wanted: RoomChange, by: str) -> int:
         assign(RoomRow.by, by),
         *_due(where, min(float(row.due_at or ends_at), ends_at), now),
     ]
-    writes.update(*where, actions, Same(RoomRow.version, row.version))
+    writes.update(*where, actions, Same(RoomRow.version, row.version) & _same_due(row))
     return ends_at
+
+
+def _same_due(row: RoomRow) -> Condition:
+    """A worker may have found out meanwhile that the room has to be looked at sooner."""
+    if row.due_at is None:
+        return RoomRow.due_at.does_not_exist()
+    return Same(RoomRow.due_at, row.due_at)
 
 
 def _due(where: Key, at: float, now: float) -> list[Action]:
