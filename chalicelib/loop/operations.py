@@ -102,11 +102,21 @@ class LoopRoom(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     participants: list[LoopParticipant] | None = None
 
 
-class DeletedLoopRoom(msgspec.Struct, frozen=True, rename="camel"):
-    """That a room was deleted a little while ago."""
+class ListedLoopRoom(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A room of one's own, or that it was deleted a little while ago; its token is all there is then."""
 
     room_token: str
-    deleted: Literal[True] = True
+    deleted: Literal[True] | None = None
+    room_url: str | None = None
+    room_owner: str | None = None
+    context: Context | None = None
+    room_name: str | None = None
+    max_size: int | None = None
+    client_max_size: int | None = None
+    creation_time: int | None = None
+    expires_at: int | None = None
+    ctime: int | None = None
+    participants: list[LoopParticipant] | None = None
 
 
 class LoopDeletion(msgspec.Struct, frozen=True, rename="camel"):
@@ -229,7 +239,7 @@ ROWS: Final[tuple[_Row, ...]] = (
     ),
     (
         *("GET", "/rooms", "The caller's rooms, or what changed since a version", SECURITY, None),
-        _answers(200, "Rooms, and what was deleted", list[LoopRoom | DeletedLoopRoom], _BAD, _NO_CALLER),
+        _answers(200, "Rooms, and what was deleted", list[ListedLoopRoom], _BAD, _NO_CALLER),
     ),
     (
         *("PATCH", "/rooms", "Delete several rooms", SECURITY, LoopDeletion),
