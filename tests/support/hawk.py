@@ -118,7 +118,7 @@ def sign(
         resource,
         host,
         str(port),
-        ts or str(int(time.time())),
+        str(int(time.time())) if ts is None else ts,
         nonce or secrets.token_urlsafe(6),
         payload_hash(content_type, body) if hashed else "",
         ext,
