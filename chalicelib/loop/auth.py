@@ -130,7 +130,6 @@ def _hawk(call: Call, attributes: str) -> Hawk:
             request.header("host") or "", request.header("x-forwarded-proto") or ""
         )
     except Malformed as error:
-        call.note(refused=str(error))
         raise MalformedAuthorization(str(error)) from None
     known = credentials.read(claim.id)
     if known is None:

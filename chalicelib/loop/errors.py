@@ -27,7 +27,11 @@ class TooLarge(errors.TooLarge):
 
 
 class MalformedAuthorization(ValidationError):
-    """The `Authorization` header names Hawk, and cannot be read."""
+    """The `Authorization` header names Hawk, and cannot be read; `reason` is for the log alone."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the Authorization header cannot be read")
+        self.reason = reason
 
 
 class NotAcceptable(AppError):

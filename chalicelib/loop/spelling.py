@@ -22,7 +22,7 @@ SPELLING: Final[tuple[tuple[type[AppError], int, int, str | None], ...]] = (
     # Status, errno, and the text where the error's own is not for the peer.  The first that fits counts.
     (errors.BadJson, 400, 106, None),
     (errors.Missing, 400, 108, None),
-    (errors.MalformedAuthorization, 400, 110, "the Authorization header cannot be read"),
+    (errors.MalformedAuthorization, 400, 110, None),
     (facts.TooLarge, 413, 113, None),
     (facts.ValidationError, 400, 107, None),
     (errors.NotAcceptable, 406, 106, "only JSON is served"),

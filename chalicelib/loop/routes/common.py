@@ -59,6 +59,7 @@ def _register(bp: Blueprint, path: str, methods: Sequence[str], view: View) -> N
             _admit(call.request)
             reply = view(call, **names)
         except AppError as error:
+            call.note(refused=getattr(error, "reason", None))
             reply = spelling.spell(error)
         except Exception as error:
             journal.failure(error)
