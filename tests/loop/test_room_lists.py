@@ -9,8 +9,7 @@ from chalicelib.loop.actions import rooms as actions
 from chalicelib.loop.room import NewRoom
 from chalicelib.loop.store import rooms as store
 from chalicelib.store import keys, writes
-from tests.conftest import Stack
-from tests.loop.api import Caller, HawkCaller, ok, refusal, register
+from tests.loop.api import Caller, ok, refusal, register
 
 BEGAN = 1_700_000_000
 CONTEXT = {"value": "8Wc=", "alg": "AES-GCM", "wrappedKey": "k+A="}
@@ -23,12 +22,6 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(clock, "now", lambda: held[0])
     monkeypatch.setattr("time.time", lambda: held[0])
     return held
-
-
-@pytest.fixture
-def owner(table: Stack) -> HawkCaller:
-    """An owner."""
-    return register()
 
 
 def tokens(rooms):

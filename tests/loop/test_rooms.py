@@ -9,8 +9,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.loop.store import rooms as store
 from chalicelib.outbox import kicks
 from chalicelib.store import keys, writes
-from tests.conftest import Stack
-from tests.loop.api import Caller, GuestCaller, HawkCaller, ok, refusal, register
+from tests.loop.api import Caller, GuestCaller, ok, refusal, register
 
 CONTEXT = {"value": "8Wc=", "alg": "AES-GCM", "wrappedKey": "k+A="}
 PUBLIC = {"roomToken", "roomUrl", "roomOwner", "context"}
@@ -26,18 +25,6 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(clock, "now", lambda: held[0])
     monkeypatch.setattr("time.time", lambda: held[0])
     return held
-
-
-@pytest.fixture
-def owner(table: Stack) -> HawkCaller:
-    """An owner."""
-    return register()
-
-
-@pytest.fixture
-def nobody(table: Stack) -> Caller:
-    """A passer-by."""
-    return Caller()
 
 
 def wanted(**fields):
