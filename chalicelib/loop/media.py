@@ -11,7 +11,7 @@ import re
 import secrets as chance
 from functools import cache
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote
 
 import jwt
 
@@ -101,16 +101,12 @@ def token(session_id: str, role: str, channel: str) -> str:
     """What lets somebody into a session as `MODERATOR` or `PUBLISHER`, for a day (the vendor's kind T1)."""
     account = _account(channel)
     now = int(clock.now())
-    data = urlencode(
-        {
-            "session_id": session_id,
-            "create_time": now,
-            "nonce": chance.randbits(CHANCE_BITS),
-            "role": role,
-            "expire_time": now + TOKEN_S,
-        }
+    # A query string by hand: urlencode takes a quarter of the time of a whole join.
+    return _signed(
+        account,
+        f"session_id={quote(session_id, safe='')}&create_time={now}&nonce={chance.randbits(CHANCE_BITS)}"
+        f"&role={role}&expire_time={now + TOKEN_S}",
     )
-    return _signed(account, data)
 
 
 def _signed(account: Account, data: str) -> str:

@@ -68,14 +68,15 @@ class Item(Model):
         if plain is None or not data:
             return super().from_raw_data(data)
         values = plain.defaults.copy()
-        for name, kept_as, kind, _, _, read in plain.columns:
-            kept = data.get(kept_as)
-            if not kept:
+        for kept_as, kept in data.items():
+            column = plain.by_kept.get(kept_as)
+            if column is None:
                 continue
+            name, kind, read = column
             value = kept.get(kind)
             if value is not None:
                 values[name] = value if read is None else read(value)
-            elif "NULL" not in kept:
+            elif kept and "NULL" not in kept:
                 return super().from_raw_data(data)  # it says what is wrong
         row = cls.__new__(cls)
         row.attribute_values = values
@@ -114,17 +115,25 @@ class _Plain(NamedTuple):
     """A kind of row that has plain attributes only."""
 
     columns: tuple[_Column, ...]
+    by_kept: dict[str, tuple[str, str, Callable[[Any], Any] | None]]
+    """Name, type and reading of each, by its name in an item."""
     names: frozenset[str]
     defaults: dict[str, Any]
 
 
+_NUMBERS: Final = frozenset({int, float})
+
+
 def spell_number(value: float) -> str:
     """A number as DynamoDB has it."""
-    return str(value) if type(value) is int else json.dumps(value)
+    return repr(value) if type(value) in _NUMBERS else json.dumps(value)
 
 
-def _read_number(text: str) -> float:
-    number: float = int(text) if text.isdigit() else json.loads(text)
+def read_number(text: str) -> float:
+    """A number as DynamoDB spells it."""
+    if text.isdigit():
+        return int(text)
+    number: float = float(text) if "." in text else json.loads(text)
     return number
 
 
@@ -151,7 +160,8 @@ def _plain(cls: type[Item]) -> _Plain | None:
         if attribute.default is not None:
             defaults[name] = attribute.default
         columns.append(_column(name, attribute))
-    return _Plain(tuple(columns), frozenset(each.name for each in columns), defaults)
+    by_kept = {each.kept_as: (each.name, each.type, each.read) for each in columns}
+    return _Plain(tuple(columns), by_kept, frozenset(each.name for each in columns), defaults)
 
 
 def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:
@@ -162,7 +172,7 @@ def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:
     ):
         spell = read = None
     elif isinstance(attribute, attributes.NumberAttribute):
-        spell, read = spell_number, _read_number
+        spell, read = spell_number, read_number
     return _Column(name, attribute.attr_name, attribute.attr_type, bool(attribute.null), spell, read)
 
 
