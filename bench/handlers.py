@@ -256,8 +256,8 @@ class Rooms:
         return [*said, ("Content-Type", "application/json"), ("Accept", "*/*")]
 
     def as_owner(self, method: str, path: str, raw: bytes) -> Headers:
-        """Hawk with a hash of the body."""
-        signed = hawk.sign(self.owner, method, path, "loop.example.com", 443, body=raw)
+        """Hawk with a hash of the body, over what was typed at API Gateway's own address: stage and path."""
+        signed = hawk.sign(self.owner, method, f"/local{path}", "loop.example.com", 443, body=raw)
         return [*self.nobody(method, path, raw), ("Authorization", signed.header)]
 
     def as_guest(self, session_token: str) -> Sign:
@@ -325,7 +325,7 @@ class Rooms:
 
         def call() -> auth.Call:
             headers = dict(self.as_owner("POST", "/rooms/a", raw))
-            return auth.Call(Request("POST", "/rooms/a", headers=headers, body=raw, stage="local"))
+            return auth.Call(Request("POST", "/local/rooms/a", headers=headers, body=raw, stage="local"))
 
         storage, calls = self.bench.storage, [call() for _ in range(count)]
         storage.answers, storage.noted = None, []

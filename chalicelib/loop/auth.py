@@ -54,7 +54,9 @@ class Call:
 
     def note(self, **fields: Any) -> None:
         """Have the log's line of this request say this too; what is `None` it does not say."""
-        self.notes.update((name, value) for name, value in fields.items() if value is not None)
+        for name, value in fields.items():
+            if value is not None:
+                self.notes[name] = value
 
     def json(self) -> dict[str, Json]:
         """The body's members; an empty body has none.  Raises `BadJson`, `ValidationError`."""

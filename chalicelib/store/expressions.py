@@ -85,6 +85,11 @@ ABSENT: Final[Condition] = _Function("attribute_not_exists", Item.pk)
 """That there is no such row."""
 
 
+def absent(attribute: Attribute[Any]) -> Condition:
+    """That a row has no such attribute, or is not there; made once, it may serve any number of requests."""
+    return _Function("attribute_not_exists", attribute)
+
+
 class _Assignment(SetAction):
     def __init__(self, attribute: Attribute[Any], value: Any) -> None:
         self.name, self.value = attribute.attr_name, _spelled(attribute, value)

@@ -52,7 +52,7 @@ class Item(Model):
         **attributes: Any,
     ) -> None:
         plain = _plain(type(self))
-        if plain is None or not attributes.keys() <= plain.names:
+        if plain is None or not attributes.keys() <= plain.by_name.keys():
             super().__init__(hash_key, range_key, _user_instantiated, **attributes)
             return
         self.attribute_values = plain.defaults | attributes
@@ -87,16 +87,15 @@ class Item(Model):
         plain = _plain(type(self))
         if plain is None:
             return super().serialize(null_check)
-        values = self.attribute_values
         item: dict[str, dict[str, Any]] = {}
-        for name, kept_as, kind, null, spell, _ in plain.columns:
-            value = values.get(name)
+        for name, value in self.attribute_values.items():
+            kept_as, kind, spell = plain.by_name[name]
             if value is not None and spell is not None:
                 value = spell(value)
             if value is not None:
                 item[kept_as] = {kind: value}
-            elif null_check and not null:
-                return super().serialize(null_check)  # it says what is missing
+        if null_check and not plain.demanded <= item.keys():
+            return super().serialize(null_check)  # it says what is missing
         return item
 
 
@@ -114,10 +113,12 @@ class _Column(NamedTuple):
 class _Plain(NamedTuple):
     """A kind of row that has plain attributes only."""
 
-    columns: tuple[_Column, ...]
     by_kept: dict[str, tuple[str, str, Callable[[Any], Any] | None]]
     """Name, type and reading of each, by its name in an item."""
-    names: frozenset[str]
+    by_name: dict[str, tuple[str, str, Callable[[Any], Any] | None]]
+    """The name in an item, type and spelling of each, by its name here."""
+    demanded: frozenset[str]
+    """The names in an item of what must be there."""
     defaults: dict[str, Any]
 
 
@@ -161,7 +162,9 @@ def _plain(cls: type[Item]) -> _Plain | None:
             defaults[name] = attribute.default
         columns.append(_column(name, attribute))
     by_kept = {each.kept_as: (each.name, each.type, each.read) for each in columns}
-    return _Plain(tuple(columns), by_kept, frozenset(each.name for each in columns), defaults)
+    by_name = {each.name: (each.kept_as, each.type, each.spell) for each in columns}
+    demanded = frozenset(each.kept_as for each in columns if not each.null)
+    return _Plain(by_kept, by_name, demanded, defaults)
 
 
 def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:

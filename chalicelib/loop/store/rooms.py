@@ -26,7 +26,7 @@ from chalicelib.outbox import kicks, owed
 from chalicelib.outbox.owed import OwedRow
 from chalicelib.store import keys, writes
 from chalicelib.store.attributes import BooleanAttribute, NumberAttribute, RawMapAttribute, UnicodeAttribute
-from chalicelib.store.expressions import ABSENT, Same, add, assign
+from chalicelib.store.expressions import ABSENT, Same, absent, add, assign
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Refused
@@ -67,6 +67,11 @@ class RoomRow(OwedRow):
     deleted_at = NumberAttribute(null=True)
     participations = RawMapAttribute(attr_name="p", null=True)
     """By who it is: `g` and the hash of a token, `h` and a uid, `z` and the id of a connection that ended."""
+
+
+NOT_DELETED: Final = absent(RoomRow.deleted_at)
+"""That a room is no tombstone."""
+_NEVER_DUE: Final = absent(RoomRow.due_at)
 
 
 class ContextRow(Item):
@@ -257,14 +262,14 @@ def _write(row: RoomRow, wanted: RoomChange, by: str) -> int:
         assign(RoomRow.by, by),
         *_due(where, min(float(row.due_at or ends_at), ends_at), now),
     ]
-    writes.update(*where, actions, Same(RoomRow.version, row.version) & _same_due(row))
+    writes.update(*where, actions, Same(RoomRow.version, row.version) & same_due(row))
     return ends_at
 
 
-def _same_due(row: RoomRow) -> Condition:
-    """A worker may have found out meanwhile that the room has to be looked at sooner."""
+def same_due(row: RoomRow) -> Condition:
+    """That the room is due when it was; a worker may have found out meanwhile that it is sooner."""
     if row.due_at is None:
-        return RoomRow.due_at.does_not_exist()
+        return _NEVER_DUE
     return Same(RoomRow.due_at, row.due_at)
 
 
@@ -296,7 +301,7 @@ def _bury(where: Key, uid: str) -> bool:
         *(assign(attribute, None) for attribute in _CONTENT),
         *_due(where, int(now) + settings.get().deleted_ttl, now),
     ]
-    condition = Same(RoomRow.uid, uid) & RoomRow.deleted_at.does_not_exist() & (RoomRow.ends_at > now)
+    condition = Same(RoomRow.uid, uid) & NOT_DELETED & (RoomRow.ends_at > now)
     try:
         raw = writes.update(*where, actions, condition, returns="ALL_OLD")
     except Refused as refused:

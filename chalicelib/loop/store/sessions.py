@@ -121,7 +121,7 @@ class _Seating:
 
     def __init__(self, row: RoomRow, entry: Entry) -> None:
         self.actions: list[Action] = [participations.put(entry.comes)]
-        self.condition: Condition = Same(RoomRow.version, row.version) & RoomRow.deleted_at.does_not_exist()
+        self.condition: Condition = Same(RoomRow.version, row.version) & rooms.NOT_DELETED
         others = [each for each in participations.every(row) if each.key != entry.comes.key]
         self._replace(entry)
         gone = {each.key for each in session.forgotten(others, entry.now, settings.get().deleted_ttl)}
@@ -166,7 +166,7 @@ class _Seating:
         news = rooms.telling(ctime, entry.now)
         if not news:
             due_at = float(row.due_at or ends_at)
-            self.condition &= _same_due(row)
+            self.condition &= rooms.same_due(row)
             news = [assign(RoomRow.due_at, min(due_at, entry.comes.until, ends_at))]
         self.actions += news
 
@@ -175,12 +175,6 @@ class _Seating:
 
     def _mark(self, key: str, at: float) -> None:
         self.actions.append(participations.assign(key, {participations.LEFT: number(at)}))
-
-
-def _same_due(row: RoomRow) -> Condition:
-    if row.due_at is None:
-        return RoomRow.due_at.does_not_exist()
-    return Same(RoomRow.due_at, row.due_at)
 
 
 # What a participation does with itself

@@ -164,7 +164,7 @@ def _close(row: RoomRow) -> RoomRow:
         assign(RoomRow.participations, None),
         assign(RoomRow.version, int(row.version) + 1),
     ]
-    condition = owed.mine(row) & Same(RoomRow.version, row.version) & RoomRow.deleted_at.does_not_exist()
+    condition = owed.mine(row) & Same(RoomRow.version, row.version) & rooms.NOT_DELETED
     try:
         raw = writes.update(row.pk, row.sk, actions, condition, "ALL_NEW")
     except Refused as refused:
