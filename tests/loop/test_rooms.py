@@ -533,3 +533,12 @@ def test_nothing_is_kicked_where_pushing_is_off(owner, now, table):
     row = row_of(token)
     assert (row.push, row.due_at) == (None, 1_700_000_000 + 1620)
     assert table.messages() == []
+
+
+def test_rooms_are_the_same_below_v0(owner, nobody):
+    token = ok(owner.post("/v0/rooms", wanted()), 201)["roomToken"]
+    assert ok(nobody.get(f"/v0/rooms/{token}")) == ok(nobody.get(f"/rooms/{token}"))
+    assert ok(owner.get("/v0/rooms?version=1")) == ok(owner.get("/rooms"))
+    ok(owner.patch(f"/v0/rooms/{token}", {"maxSize": 2}))
+    ok(owner.delete(f"/v0/rooms/{token}"), 204)
+    assert owner.patch("/v0/rooms", {"deleteRoomTokens": [token]}).status == 404
