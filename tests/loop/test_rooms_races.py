@@ -11,6 +11,7 @@ from chalicelib.loop.actions_messages import Join
 from chalicelib.loop.auth import NOBODY, Guest, Hawk
 from chalicelib.loop.errors import InvalidToken, RoomFull
 from chalicelib.loop.store import rooms
+from chalicelib.store import keys, writes
 from tests.conftest import Stack
 from tests.owt.threads import all_at_once
 from tests.support.counts import full
@@ -83,6 +84,7 @@ def test_a_room_is_deleted_once_and_nothing_comes_into_it_afterwards(stack: Stac
         (row,) = rooms.rows([token]).values()
         assert row.deleted_at is not None
         assert not any([row.participations, row.has_context, row.room_owner])
+        assert writes.get_many([keys.loop_context(token)]) == {}
         for work in works[2:]:
             (refused,) = all_at_once([work], AppError)
             assert isinstance(refused, InvalidToken)
