@@ -1,6 +1,5 @@
 """The log: one JSON line for each request and frame, without tokens, keys or bodies."""
 
-import contextlib
 import logging
 import sys
 import time
@@ -69,8 +68,14 @@ class _Stderr(logging.Handler):
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Write one line that needs no record."""
-        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(_encoder.encode(line).decode() + "\n")
+        text = _encoder.encode(line).decode() + "\n"
+        self.acquire()
+        try:
+            sys.stderr.write(text)
+        except (OSError, ValueError):
+            pass
+        finally:
+            self.release()
 
 
 _handler: Final = _Stderr()

@@ -113,7 +113,7 @@ def _note(call: Call, seen: Seen) -> None:
     """Tell the log's line of the room, and of the caller in it."""
     call.note(
         participants=seen.present,
-        sessionId=seen.row.session_id,
+        sessionId=seen.session_id,
         roomConnectionId=seen.connection_id,
     )
 

@@ -135,14 +135,14 @@ def lives(entry: Value, now: float) -> bool:
     return LEFT not in kept and float(kept[UNTIL]["N"]) > now
 
 
-def present(row: RoomRow, now: float) -> int:
+def present(entries: Mapping[str, Value], now: float) -> int:
     """How many are in the room."""
-    return sum(lives(entry, now) for entry in (row.participations or {}).values())
+    return sum(lives(entry, now) for entry in entries.values())
 
 
-def id_of(row: RoomRow, key: str) -> str:
-    """The id of a participation that the room remembers."""
-    found: str = row.participations[key]["M"][ID]["S"]
+def id_of(entry: Value) -> str:
+    """The id of a participation."""
+    found: str = entry["M"][ID]["S"]
     return found
 
 

@@ -5,10 +5,9 @@ with itself needs no reading: it holds as long as the room stands and the partic
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from pynamodb.expressions.condition import Condition
@@ -20,7 +19,7 @@ from chalicelib.loop import room, session, settings
 from chalicelib.loop.errors import InvalidToken, NotInRoom
 from chalicelib.loop.session import Participation, Report
 from chalicelib.loop.store import participations, rooms
-from chalicelib.loop.store.participations import Among, StateIn, Unchanged, number, text
+from chalicelib.loop.store.participations import Among, StateIn, Unchanged, Value, number, text
 from chalicelib.loop.store.rooms import RoomRow
 from chalicelib.store import keys, writes
 from chalicelib.store.expressions import Same, assign
@@ -30,6 +29,7 @@ from chalicelib.store.writes import Refused
 log = logging.getLogger(__name__)
 
 TRIES: Final = 20
+SESSION_ID: Final = RoomRow.session_id.attr_name
 
 
 class Changed(Conflict):
@@ -40,31 +40,23 @@ class Changed(Conflict):
         self.row = row
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A room, and a participation in it, as a request saw them."""
+class Seen(NamedTuple):
+    """A participation and its room, as a request saw them."""
 
-    row: RoomRow
-    key: str
-    now: float
+    session_id: str | None
+    """The room's session of the media platform."""
+    connection_id: str
+    """The participation's `roomConnectionId`."""
+    present: int
+    """How many are in the room."""
 
-    @cached_property
-    def participation(self) -> Participation:
-        """The participation.  Raises `NotInRoom`."""
-        found = participations.of_key(self.row, self.key)
-        if found is None:
-            raise NotInRoom
-        return found
 
-    @property
-    def connection_id(self) -> str:
-        """The participation's `roomConnectionId`."""
-        return participations.id_of(self.row, self.key)
+def _seen(session_id: str | None, entries: Mapping[str, Value], key: str, now: float) -> Seen:
+    return Seen(session_id, participations.id_of(entries[key]), participations.present(entries, now))
 
-    @property
-    def present(self) -> int:
-        """How many are in the room."""
-        return participations.present(self.row, self.now)
+
+def _seen_in(row: RoomRow, key: str, now: float) -> Seen:
+    return _seen(row.session_id, row.participations, key, now)
 
 
 def living(row: RoomRow, now: float) -> list[Participation]:
@@ -74,10 +66,11 @@ def living(row: RoomRow, now: float) -> list[Participation]:
 
 def find(room_token: str, key: str) -> Seen:
     """A participation that lives, by one read.  Raises `InvalidToken`, `NotInRoom`, `Unavailable`."""
-    seen = Seen(rooms.get(room_token), key, clock.now())
-    if not seen.participation.lives(seen.now):
+    row, now = rooms.get(room_token), clock.now()
+    found = participations.of_key(row, key)
+    if found is None or not found.lives(now):
         raise NotInRoom
-    return seen
+    return _seen_in(row, key, now)
 
 
 # Joining
@@ -170,7 +163,7 @@ class _Seating:
             news = [assign(RoomRow.due_at, min(due_at, entry.comes.until, ends_at))]
         self.actions += news
 
-    def _demand(self, one: Participation, name: str, value: participations.Value | None) -> None:
+    def _demand(self, one: Participation, name: str, value: Value | None) -> None:
         self.condition &= Unchanged(one.key, name, value)
 
     def _mark(self, key: str, at: float) -> None:
@@ -223,7 +216,7 @@ def _leave(room_token: str, key: str, token_hash: str = "") -> Seen:
     except _NotThere as not_there:
         if participations.leave_of(not_there.row, key) != by:
             raise
-        seen = Seen(not_there.row, key, now)  # it was written, and the answer lost
+        seen = _seen_in(not_there.row, key, now)  # it was written, and the answer lost
     rooms.tell(room_token)
     return seen
 
@@ -282,6 +275,5 @@ def _update(room_token: str, key: str, now: float, actions: Sequence[Action], co
         if row is None or not rooms.lives(row, now):
             raise InvalidToken from None
         raise _NotThere(row) from None
-    row = writes.read(RoomRow, raw)
-    assert row is not None
-    return Seen(row, key, now)
+    assert raw is not None  # reading all of it as a row would take longer than all the rest
+    return _seen(raw.get(SESSION_ID, {}).get("S"), raw[participations.MAP]["M"], key, now)
