@@ -25,6 +25,8 @@ if REST or SOCKETS:
     from chalicelib.jitsi import auth
 
 if REST or WORK:
+    from chalicelib.loop import secrets as loop_secrets
+    from chalicelib.loop import settings as loop_settings
     from chalicelib.owt import settings as owt_settings
     from chalicelib.owt import vault
 
@@ -34,18 +36,30 @@ if SOCKETS:
 if REST:
     from chalicelib.jitsi import operations as jitsi_operations
     from chalicelib.jitsi import routes as jitsi_routes
+    from chalicelib.loop import media as loop_media
+    from chalicelib.loop import operations as loop_operations
+    from chalicelib.loop.routes import every as loop_routes
     from chalicelib.owt import operations as owt_operations
     from chalicelib.owt.routes import every as owt_routes
     from chalicelib.system import routes as system_routes
 
     app.register_blueprint(system_routes.bp)
     app.register_blueprint(jitsi_routes.bp)
-    for blueprint in owt_routes.BLUEPRINTS:
+    for blueprint in (*owt_routes.BLUEPRINTS, *loop_routes.BLUEPRINTS):
         app.register_blueprint(blueprint)
-    system_routes.offer([*system_routes.OPERATIONS, *jitsi_operations.OPERATIONS, *owt_operations.every()])
+    system_routes.offer(
+        [
+            *system_routes.OPERATIONS,
+            *jitsi_operations.OPERATIONS,
+            *owt_operations.every(),
+            *loop_operations.every(),
+        ]
+    )
 
 if WORK:
     from chalicelib.jitsi import counts, release, store
+    from chalicelib.loop import sweep as loop_sweep
+    from chalicelib.loop.store import rooms as loop_rooms
     from chalicelib.owt import purge
     from chalicelib.owt.store import ended, services
 
@@ -59,6 +73,7 @@ if WORK:
     owed.serve(ended.END, purge.ended_work)
     owed.serve(ended.PURGE, purge.room_work)
     owed.serve(services.PURGE, purge.service_work)
+    owed.serve(loop_rooms.ROOM, loop_sweep.room_work)
 
 
 @app.on_ws_connect()
@@ -106,6 +121,12 @@ def warm() -> None:
     if REST or WORK:
         owt_settings.get()
         vault.warm()
+        loop_settings.get()
+        loop_secrets.warm()
+    if REST:
+        loop_media.warm()
+    if WORK:
+        loop_sweep.warm()
     if SOCKETS or HANDLER == "app.work":  # the others send nothing to sockets
         fanout.warm()
 

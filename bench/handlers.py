@@ -1,4 +1,6 @@
-"""What the management API's handlers cost besides storage.  `python -m bench.handlers`.
+"""What the handlers of the management API and of the rooms API cost besides storage.
+
+`python -m bench.handlers`.
 
 The real app serves API Gateway's events in this process.  Each kind of request is served once with an
 emulator behind, and then again and again with the very answers that storage gave.  Beside it an app of one
@@ -6,6 +8,7 @@ route that does nothing is dispatched by the same kind of event, in turn; figure
 """
 
 import argparse
+import base64
 import contextlib
 import itertools
 import json
@@ -13,8 +16,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,9 +30,9 @@ from bench.stack import OURS, Stack
 from infra.emulator import Emulator
 from infra.gateway import events
 from infra.gateway.router import Router
-from tests.support import mauth
+from tests.support import hawk, mauth
 
-TITLE: Final = "The management API's handlers, besides storage"
+TITLE: Final = "Handlers of the management API and the rooms API, besides storage"
 WARMING: Final = 20
 SERVICE: Final = "bench"
 KEY: Final = "a key of the bench"
@@ -41,6 +45,8 @@ GOALS: Final = {
     "GET streams": 9.0,
     "PATCH a stream": 11.0,
     "PATCH a streaming-out": 15.0,
+    "MAuth alone": 0.5,
+    "Hawk alone, with a hash of the body": 6.0,
 }
 PEER: Final = events.Peer("198.51.100.7", "bench", "127.0.0.1")
 
@@ -73,18 +79,34 @@ class Storage:
         writes.call = call
 
 
+Headers = list[tuple[str, str]]
+Sign = Callable[[str, str, bytes], Headers]
+"""What a client says of itself in a request of this method, path and body."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request that is made again and again, signed anew each time."""
+
+    method: str
+    path: str
+    body: Any
+    sign: Sign
+
+
 @dataclass(frozen=True)
 class Case:
-    """One kind of request; `path` and `body` are made anew for each."""
+    """One kind of request; what it is asked with is made anew for each round."""
 
     name: str
-    method: str
-    path: Callable[[], str]
-    body: Callable[[], Any] = lambda: None
+    make: Callable[[], Wanted]
+    status: int = 200
+    share: int = 0
+    """How many of these there are in a flow."""
 
 
 class Bench:
-    """The app, a service of its own, a room with something in it."""
+    """The app, and storage that it calls."""
 
     def __init__(self) -> None:
         import app  # it reads the environment, which is only now complete
@@ -93,25 +115,17 @@ class Bench:
         self.app = app.app
         self.router = Router(app.app.routes)
         self.storage = Storage()
-        self.identity = self.key = ""
 
-    def sign_in(self, identity: str, key: str) -> None:
-        """Whose requests follow."""
-        self.identity, self.key = identity, key
-
-    def event(self, method: str, path: str, body: Any = None) -> events.Event:
-        """A signed request as API Gateway hands it on."""
-        raw = b"" if body is None else json.dumps(body).encode()
-        match = self.router.match(path)
-        assert match is not None, path
+    def event(self, wanted: Wanted) -> events.Event:
+        """A request as API Gateway hands it on."""
+        raw = b"" if wanted.body is None else json.dumps(wanted.body).encode()
+        match = self.router.match(wanted.path)
+        assert match is not None, wanted.path
         return events.rest(
-            method=method,
-            path=path,
+            method=wanted.method,
+            path=wanted.path,
             query_string="",
-            headers=[
-                ("Authorization", mauth.header(self.identity, self.key)),
-                ("Content-Type", "application/json" if raw else "text/plain;charset=UTF-8"),
-            ],
+            headers=wanted.sign(wanted.method, wanted.path, raw),
             body=raw,
             binary=False,
             resource=match.resource,
@@ -122,12 +136,56 @@ class Bench:
             api_id="gateway",
         )
 
+    def answer(self, wanted: Wanted, status: int = 200) -> Any:
+        """Have a request served that has to succeed; the answer."""
+        answer = self.app(self.event(wanted), None)
+        assert answer["statusCode"] == status, answer
+        return answer
+
+    def cpu_s(self, case: Case, count: int) -> float:
+        """The CPU seconds of one such request besides storage: the median of `count`.
+
+        One is served with storage; the others are given its very answers.
+        """
+        self.storage.answers = None
+        wanted = case.make()
+        made = [self.event(wanted) for _ in range(count)]
+        self.storage.noted = []
+        assert self.app(self.event(wanted), None)["statusCode"] == case.status, case.name
+        spent = []
+        for event in made:
+            self.storage.answers = iter(self.storage.noted)
+            before = time.thread_time()
+            answer = self.app(event, None)
+            spent.append(time.thread_time() - before)
+            assert answer["statusCode"] == case.status, (case.name, answer["body"])
+        self.storage.answers = None
+        return middle(spent)
+
+
+class Management:
+    """The management API: a service of its own, a room with something in it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.identity, self.key = os.environ["OWT_SUPER_SERVICE_ID"], os.environ["OWT_SUPER_SERVICE_KEY"]
+        made = self.ask("POST", "/services", {"name": SERVICE, "key": KEY})
+        self.identity, self.key = made["_id"], KEY
+
+    def sign(self, method: str, path: str, raw: bytes) -> Headers:
+        """MAuth, as the SDK does it."""
+        return [
+            ("Authorization", mauth.header(self.identity, self.key)),
+            ("Content-Type", "application/json" if raw else "text/plain;charset=UTF-8"),
+        ]
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Have a request served that has to succeed; its answer's JSON, or text."""
-        answer = self.app(self.event(method, path, body), None)
-        assert answer["statusCode"] == 200, answer
-        text = answer["body"]
-        return json.loads(text) if text[:1] in ("{", "[") else text
+        """The JSON of an answer."""
+        return json.loads(self.bench.answer(Wanted(method, path, body, self.sign))["body"])
+
+    def case(self, name: str, method: str, path: str, body: Callable[[], Any] = lambda: None) -> Case:
+        """A kind of request."""
+        return Case(name, lambda: Wanted(method, path, body(), self.sign))
 
     def cases(self) -> list[Case]:
         """What is measured."""
@@ -141,53 +199,155 @@ class Bench:
         numbers = itertools.count(1)
         mixed = itertools.cycle(["add", "remove"])
         rates = itertools.cycle([6, 12])
-        in_views = "/info/inViews"
-        rate = "/media/video/parameters/framerate"
+        mixes = {"path": "/info/inViews", "value": "common"}
+        rate = {"op": "replace", "path": "/media/video/parameters/framerate"}
+        case = self.case
         return [
-            Case("POST a room", "POST", lambda: "/v1/rooms", lambda: {"name": f"room {next(numbers)}"}),
-            Case("GET a room", "GET", lambda: f"/v1/rooms/{room}"),
-            Case(
-                "PUT a room", "PUT", lambda: f"/v1/rooms/{room}", lambda: {"participantLimit": next(numbers)}
+            case("POST a room", "POST", "/v1/rooms", lambda: {"name": f"room {next(numbers)}"}),
+            case("GET a room", "GET", f"/v1/rooms/{room}"),
+            case("PUT a room", "PUT", f"/v1/rooms/{room}", lambda: {"participantLimit": next(numbers)}),
+            case("GET participants", "GET", f"{base}/participants"),
+            case("GET streams", "GET", f"{base}/streams"),
+            case("GET a stream", "GET", f"{base}/streams/{stream}"),
+            case(
+                *("PATCH a stream", "PATCH", f"{base}/streams/{stream}"),
+                lambda: [mixes | {"op": next(mixed)}],
             ),
-            Case("GET participants", "GET", lambda: f"{base}/participants"),
-            Case("GET streams", "GET", lambda: f"{base}/streams"),
-            Case("GET a stream", "GET", lambda: f"{base}/streams/{stream}"),
-            Case(
-                "PATCH a stream",
-                "PATCH",
-                lambda: f"{base}/streams/{stream}",
-                lambda: [{"op": next(mixed), "path": in_views, "value": "common"}],
+            case(
+                *("PATCH a streaming-out", "PATCH", f"{base}/streaming-outs/{outs}"),
+                lambda: [rate | {"value": next(rates)}],
             ),
-            Case(
-                "PATCH a streaming-out",
-                "PATCH",
-                lambda: f"{base}/streaming-outs/{outs}",
-                lambda: [{"op": "replace", "path": rate, "value": next(rates)}],
-            ),
-            Case("GET streaming-outs", "GET", lambda: f"{base}/streaming-outs"),
-            Case(
-                "POST a token", "POST", lambda: f"{base}/tokens", lambda: {"user": "u", "role": "presenter"}
-            ),
+            case("GET streaming-outs", "GET", f"{base}/streaming-outs"),
+            case("POST a token", "POST", f"{base}/tokens", lambda: {"user": "u", "role": "presenter"}),
         ]
 
-    def cpu_s(self, case: Case, count: int) -> float:
-        """The CPU seconds of one such request besides storage: the median of `count`.
+    def mauth_cpu_s(self, count: int) -> float:
+        """The CPU seconds of authenticating a request whose service is known: the median of `count`."""
+        from chalicelib.owt import auth
+        from chalicelib.wire.request import Request
 
-        One is served with storage; the others are given its very answers.
-        """
-        path, body = case.path(), case.body()
-        made = [self.event(case.method, path, body) for _ in range(count)]
-        self.storage.answers, self.storage.noted = None, []
-        assert self.app(self.event(case.method, path, body), None)["statusCode"] == 200, case.name
-        spent = []
-        for event in made:
-            self.storage.answers = iter(self.storage.noted)
-            before = time.thread_time()
-            answer = self.app(event, None)
-            spent.append(time.thread_time() - before)
-            assert answer["statusCode"] == 200, (case.name, answer["body"])
-        self.storage.answers = None
-        return middle(spent)
+        header = {"authorization": mauth.header(self.identity, self.key)}
+        request = Request("GET", "/v1/rooms", headers=header)
+        auth.authenticate(request)
+        return each_cpu_s([lambda: auth.authenticate(request)] * count)
+
+
+class Rooms:
+    """The rooms API: an owner, a guest, and the way of a guest through a room."""
+
+    CONTEXT: Final = {"value": "a" * 400, "alg": "AES-GCM", "wrappedKey": "b" * 32}
+    REPORTS: Final = (
+        ("Session.connectionCreated", "waiting", 1, 0, 0),
+        ("Session.connectionCreated", "starting", 2, 0, 0),
+        ("Publisher.streamCreated", "sending", 2, 1, 0),
+        ("Session.streamCreated", "sendrecv", 2, 1, 1),
+        ("Session.subscribeCompleted", "sendrecv", 2, 1, 1),
+    )
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        answer = bench.answer(Wanted("POST", "/registration", None, self.nobody))
+        self.owner = hawk.derive(answer["headers"]["Hawk-Session-Token"])
+        self.reports = itertools.cycle(self.REPORTS)
+
+    def nobody(self, method: str, path: str, raw: bytes) -> Headers:
+        """What every browser says."""
+        said = [("Host", "loop.example.com"), ("X-Forwarded-Proto", "https"), ("User-Agent", "Mozilla/5.0")]
+        return [*said, ("Content-Type", "application/json"), ("Accept", "*/*")]
+
+    def as_owner(self, method: str, path: str, raw: bytes) -> Headers:
+        """Hawk with a hash of the body, over what was typed at API Gateway's own address: stage and path."""
+        signed = hawk.sign(self.owner, method, f"/local{path}", "loop.example.com", 443, body=raw)
+        return [*self.nobody(method, path, raw), ("Authorization", signed.header)]
+
+    def as_guest(self, session_token: str) -> Sign:
+        """Basic, as the web client does it."""
+        shown = base64.b64encode(session_token.encode()).decode()
+        return lambda method, path, raw: [
+            *self.nobody(method, path, raw),
+            ("Authorization", f"Basic {shown}"),
+        ]
+
+    def ask(self, wanted: Wanted, status: int = 200) -> Any:
+        """The JSON of an answer."""
+        return json.loads(self.bench.answer(wanted, status)["body"])
+
+    def making(self) -> Wanted:
+        """A room."""
+        body = {"roomOwner": "-", "maxSize": 2, "expiresIn": 24, "context": self.CONTEXT}
+        return Wanted("POST", "/rooms", body, self.as_owner)
+
+    def room(self) -> str:
+        """A new room's path."""
+        return f"/rooms/{self.ask(self.making(), 201)['roomToken']}"
+
+    def joining(self, path: str = "", sign: Sign | None = None) -> Wanted:
+        """Coming into a room."""
+        body = {"action": "join", "displayName": "Guest", "clientMaxSize": 5}
+        return Wanted("POST", path or self.room(), body, sign or self.nobody)
+
+    def acting(self, action: str, *, owner: bool = False, **fields: Any) -> Wanted:
+        """Doing something in a room that one came into just now."""
+        wanted = self.joining(sign=self.as_owner if owner else None)
+        joined = self.ask(wanted)
+        sign = self.as_owner if owner else self.as_guest(joined["sessionToken"])
+        return Wanted("POST", wanted.path, {"action": action} | fields, sign)
+
+    def reporting(self, *, owner: bool = False) -> Wanted:
+        """A report of a media stack, as one follows the other."""
+        event, state, connections, sends, receives = next(self.reports)
+        counters = {"connections": connections, "sendStreams": sends, "recvStreams": receives}
+        return self.acting("status", owner=owner, event=event, state=state, **counters)
+
+    def cases(self) -> list[Case]:
+        """What is measured; those with a share are the flow."""
+        owned = self.room()
+        change = {"roomOwner": "Ada", "context": self.CONTEXT}
+        return [
+            Case("create a room", self.making, 201, share=1),
+            Case("join as a guest", self.joining, share=1),
+            Case("report as a guest", self.reporting, 204, share=5),
+            Case("leave as a guest", lambda: self.acting("leave"), 204, share=1),
+            Case("refresh as a guest", lambda: self.acting("refresh")),
+            Case("look at a room as nobody", lambda: Wanted("GET", owned, None, self.nobody)),
+            Case("look at a room as its owner", lambda: Wanted("GET", owned, None, self.as_owner)),
+            Case("change a room", lambda: Wanted("PATCH", owned, change, self.as_owner)),
+            Case("join as the owner", lambda: self.joining(sign=self.as_owner)),
+            Case("report as the owner", lambda: self.reporting(owner=True), 204),
+        ]
+
+    def hawk_cpu_s(self, count: int) -> float:
+        """The CPU seconds of a Hawk verification with a hash of the body: the median of `count`."""
+        from chalicelib.loop import auth
+        from chalicelib.wire.request import Request
+
+        raw = json.dumps(self.joining(path="/rooms/a").body).encode()
+
+        def call() -> auth.Call:
+            headers = dict(self.as_owner("POST", "/rooms/a", raw))
+            return auth.Call(Request("POST", "/local/rooms/a", headers=headers, body=raw, stage="local"))
+
+        storage, calls = self.bench.storage, [call() for _ in range(count)]
+        storage.answers, storage.noted = None, []
+        auth.hawk(call())
+
+        def verify(one: auth.Call) -> None:
+            storage.answers = iter(storage.noted)
+            auth.hawk(one)
+
+        spent = each_cpu_s([partial(verify, one) for one in calls])
+        storage.answers = None
+        return spent
+
+
+def each_cpu_s(works: Sequence[Callable[[], object]]) -> float:
+    """The CPU seconds of one of these: the median."""
+    spent = []
+    for work in works:
+        before = time.thread_time()
+        work()
+        spent.append(time.thread_time() - before)
+    return middle(spent)
 
 
 def empty_cpu_s(count: int) -> float:
@@ -206,28 +366,7 @@ def empty_cpu_s(count: int) -> float:
         stage="local",
         api_id="gateway",
     )
-    spent = []
-    for _ in range(count):
-        before = time.thread_time()
-        empty(event, None)
-        spent.append(time.thread_time() - before)
-    return middle(spent)
-
-
-def mauth_cpu_s(bench: Bench, count: int) -> float:
-    """The CPU seconds of authenticating a request whose service is known: the median of `count`."""
-    from chalicelib.owt import auth
-    from chalicelib.wire.request import Request
-
-    header = {"authorization": mauth.header(bench.identity, bench.key)}
-    request = Request("GET", "/v1/rooms", headers=header)
-    auth.authenticate(request)
-    spent = []
-    for _ in range(count):
-        before = time.thread_time()
-        auth.authenticate(request)
-        spent.append(time.thread_time() - before)
-    return middle(spent)
+    return each_cpu_s([lambda: empty(event, None)] * count)
 
 
 def measure(report: Report, arguments: argparse.Namespace) -> None:
@@ -244,32 +383,38 @@ def measure(report: Report, arguments: argparse.Namespace) -> None:
             for variable in [each for each in os.environ if each.startswith(OURS)]:
                 del os.environ[variable]
             os.environ |= stack.settings() | stack.backed_by(emulator)
-            bench = Bench()
-            bench.sign_in(os.environ["OWT_SUPER_SERVICE_ID"], os.environ["OWT_SUPER_SERVICE_KEY"])
-            service = bench.ask("POST", "/services", {"name": SERVICE, "key": KEY})["_id"]
-            bench.sign_in(service, KEY)
-            cases = bench.cases()
-            ratios: dict[str, list[float]] = {case.name: [] for case in cases}
-            tokens: list[float] = []
-            dispatches: list[float] = []
-            empty_cpu_s(WARMING * 10)
-            for case in cases:
-                bench.cpu_s(case, WARMING)
-            for _ in range(arguments.rounds):
-                for case in cases:
-                    dispatch = empty_cpu_s(arguments.requests)
-                    dispatches.append(dispatch)
-                    ratios[case.name].append(bench.cpu_s(case, arguments.requests) / dispatch)
-                tokens.append(mauth_cpu_s(bench, arguments.requests) / empty_cpu_s(arguments.requests))
-    for label, found in ratios.items():
-        goal = GOALS.get(label, GOAL)
-        report.figure(f"{label}, to an empty dispatch", middle(found), "x", at_most=goal)
-    report.figure("MAuth alone, to an empty dispatch", middle(tokens), "x", at_most=0.5)
-    report.figure("an empty dispatch", middle(dispatches) * 1e6, "us")
+            figures(report, Bench(), arguments)
     report.note(
         f"{arguments.rounds} rounds of {arguments.requests} requests a case; medians of CPU time, ratios "
         "within a round; without the SDK's calls, with all else: dispatch, authentication, JSON, log lines"
     )
+
+
+def figures(report: Report, bench: Bench, arguments: argparse.Namespace) -> None:
+    """Measure, and tell."""
+    management, rooms = Management(bench), Rooms(bench)
+    flow = rooms.cases()
+    cases = [*management.cases(), *flow]
+    programs: dict[str, Callable[[int], float]] = {
+        **{case.name: partial(bench.cpu_s, case) for case in cases},
+        "MAuth alone": management.mauth_cpu_s,
+        "Hawk alone, with a hash of the body": rooms.hawk_cpu_s,
+    }
+    ratios: dict[str, list[float]] = {name: [] for name in programs}
+    dispatches: list[float] = []
+    empty_cpu_s(WARMING * 10)
+    for case in cases:
+        bench.cpu_s(case, WARMING)
+    for _ in range(arguments.rounds):
+        for name, measured in programs.items():
+            dispatches.append(empty_cpu_s(arguments.requests))
+            ratios[name].append(measured(arguments.requests) / dispatches[-1])
+    for name, found in ratios.items():
+        report.figure(f"{name}, to an empty dispatch", middle(found), "x", at_most=GOALS.get(name, GOAL))
+    shares = {case.name: case.share for case in flow}
+    whole = sum(middle(ratios[name]) * share for name, share in shares.items()) / sum(shares.values())
+    report.figure("a request of create, join, 5 reports, leave", whole, "x", at_most=GOAL)
+    report.figure("an empty dispatch", middle(dispatches) * 1e6, "us")
 
 
 def options(parser: argparse.ArgumentParser) -> None:

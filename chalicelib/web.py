@@ -22,6 +22,7 @@ Held: TypeAlias = ChaliceRequest
 P = ParamSpec("P")
 Spelling = Callable[[AppError], Reply]
 
+NAME_LENGTH: Final = len("x-request-id")
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 UNKNOWN_ROUTE: Final = json.dumps(
     {"code": 404, "errno": 999, "error": {"code": 1001, "message": "Resource not found"}},
@@ -41,15 +42,15 @@ def read(request: Held) -> Request:
         headers=event.get("headers") or {},
         body=body if isinstance(body, bytes) else body.encode(),
         source_ip=(request.context.get("identity") or {}).get("sourceIp") or "",
-        request_id=_request_id(event),
         stage=request.context.get("stage") or "",
+        api_id=request.context.get("apiId") or "",
         resource=request.path,
     )
 
 
 def _request_id(event: Mapping[str, Any]) -> str:
     for name, value in (event.get("headers") or {}).items():
-        if name.lower() == "x-request-id" and REQUEST_ID.fullmatch(value):
+        if len(name) == NAME_LENGTH and name.lower() == "x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value)
     return (event.get("requestContext") or {}).get("requestId") or ids.new(16)
 
@@ -83,6 +84,7 @@ def speaks(
                 status=reply.status,
                 request_id=request_id,
                 ms=(time.perf_counter() - began) * 1000,
+                **reply.notes,
             )
             headers = {**reply.headers, "x-request-id": request_id}
             # Lambda's answer is JSON, so a body is text.

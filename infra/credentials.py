@@ -104,6 +104,7 @@ class Credentials:
             "OWT_SUPER_SERVICE_ID": service_id(folder / "keys" / "owt-super-service-id"),
             "OWT_SUPER_SERVICE_KEY": secret(folder / "keys" / "owt-super-service-key"),
             "OWT_KEY_SECRET": secret(folder / "keys" / "owt-key-secret"),
+            "LOOP_SECRET": secret(folder / "keys" / "loop-secret"),
         }
         own_server_key = private_key(self.server_key_path)
         public = own_server_key.public_key().public_bytes(

@@ -45,6 +45,7 @@ def document(
                 "super_service_id": credentials.super_service_id,
                 "super_service_key": credentials.super_service_key,
             },
+            "loop": {"base_path": ""},
         }
     )
 
@@ -72,6 +73,7 @@ def table(found: Mapping[str, Any], credentials: Credentials, notes: Mapping[str
         ("visitors and moderators", f"{found['ws']}{base}/visitor/websocket"),
         ("golive (Prosody)", f"{found['http']}{base}/golive"),
         ("conference management (OWT)", f"{found['http']}/v1/rooms"),
+        ("rooms by invitation (Loop)", f"{found['http']}{found['loop']['base_path']}/rooms"),
         ("health", f"{found['http']}/healthz"),
     ]
     if "wss" in found:

@@ -137,7 +137,9 @@ def chalice_package(project: Path, stage: str, target: Path) -> dict[str, Any]:
         shutil.copy(project / MERGED, copy / "merged.json")
         (copy / "requirements.txt").touch()
         environ = {
-            name: text for name, text in os.environ.items() if not name.startswith(("FOYER_", "JITSI_"))
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("FOYER_", "JITSI_", "OWT_", "LOOP_"))
         }
         environ |= {
             "AWS_DEFAULT_REGION": "us-east-1",

@@ -16,6 +16,7 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from chalicelib import settings as process
 from chalicelib.jitsi.settings import JitsiSettings
+from chalicelib.loop.settings import LoopSettings
 from chalicelib.owt.settings import OwtSettings
 from infra import tls
 from infra.gateway import settings as gateway
@@ -23,6 +24,7 @@ from tests.prosody.tools import tool
 
 ROOT: Final = Path(__file__).parents[1]
 JITSI_GUIDE: Final = ROOT / "docs" / "jitsi.md"
+LOOP_GUIDE: Final = ROOT / "docs" / "loop.md"
 OWT_GUIDE: Final = ROOT / "docs" / "owt.md"
 PROSODY_MODULE: Final = ROOT / "infra" / "prosody" / "mod_foyer_visitors.lua"
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -308,11 +310,17 @@ def test_the_guide_names_each_owt_setting_with_its_default() -> None:
     assert table == defaults(OwtSettings, "OWT_")
 
 
+def test_the_guide_names_each_loop_setting_with_its_default() -> None:
+    table = {name: value for name, value in rows(LOOP_GUIDE.read_text()).items() if name.startswith("LOOP_")}
+    assert table == defaults(LoopSettings, "LOOP_")
+
+
 @pytest.mark.parametrize(
     ("prefix", "known"),
     [
         ("JITSI_", set(defaults(JitsiSettings, "JITSI_"))),
         ("OWT_", set(defaults(OwtSettings, "OWT_")) | {"OWT_REST"}),  # the JavaScript SDK's name for itself
+        ("LOOP_", set(defaults(LoopSettings, "LOOP_")) | {"LOOP_URL"}),  # the guide's scripts have that one
         ("FOYER_", set(defaults(process.Settings, "FOYER_")) | process.NOT_OURS),
         ("GATEWAY_", set(defaults(gateway._Given, "GATEWAY_"))),
     ],

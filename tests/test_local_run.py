@@ -21,6 +21,7 @@ import jwt
 import pytest
 
 from chalicelib.jitsi.settings import JitsiSettings
+from chalicelib.loop.settings import LoopSettings
 from chalicelib.owt.settings import OwtSettings
 from chalicelib.settings import Settings
 from infra import endpoints, local, tls
@@ -147,6 +148,7 @@ def test_a_run_is_usable_by_its_file_alone_and_keeps_its_rows(run: Starter, tmp_
         *("server_issuer", "server_audience", "muc_prefix", "muc_domain"),
     }
     assert set(found["owt"]) == {"super_service_id", "super_service_key"}
+    assert found["loop"] == {"base_path": ""}
     assert get(f"{found['http']}/healthz") == 200
     assert [each["_id"] for each in services(found)] == [found["owt"]["super_service_id"]]
     assert golive(found, folder) == (200, {"conference": "room1@conference.meet.local", "status": "live"})
@@ -222,6 +224,7 @@ def test_nobody_else_can_read_the_keys(run: Starter):
     assert set(modes.values()) == {0o600}
     assert {"keys/server.pem", "keys/user-secret", "keys/gateway-secret", "tls/ca.key"} <= set(modes)
     assert {"keys/owt-super-service-id", "keys/owt-super-service-key", "keys/owt-key-secret"} <= set(modes)
+    assert "keys/loop-secret" in modes
     assert stat.S_IMODE(started.folder.stat().st_mode) == 0o700
 
 
@@ -272,7 +275,7 @@ def test_the_port_for_tls_is_not_taken_by_the_plain_one(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["JITSI_NO_SUCH_THING", "OWT_NO_SUCH_THING", "GATEWAY_NO_SUCH_THING", "FOYER_NO_SUCH_THING"]
+    "name", [f"{part}_NO_SUCH_THING" for part in ("JITSI", "LOOP", "OWT", "GATEWAY", "FOYER")]
 )
 def test_an_unknown_setting_stops_the_start_with_one_clear_line(run: Starter, name: str):
     started = run(**{name: "1"})
@@ -390,6 +393,7 @@ def test_settings_of_the_environment_win(tmp_path: Path):
         "JITSI_QUEUE_BASE_PATH": "/wait/",
         "OWT_SUPER_SERVICE_ID": "5e0d0c0a0b0c0d0e0f101112",
         "OWT_SUPER_SERVICE_KEY": "21989",
+        "LOOP_SECRET": "my own secret that is long enough for it",
     }
     credentials = Credentials(tmp_path, environ)
     found = endpoints.document({"http": "http://127.0.0.1:1"}, credentials, environ)
@@ -397,7 +401,7 @@ def test_settings_of_the_environment_win(tmp_path: Path):
     made = credentials.environment()
     assert {name: text for name, text in environ.items() if made.get(name) == text}.keys() == {
         *("JITSI_USER_KEYS", "JITSI_SERVER_KEYS", "JITSI_USER_ISSUERS", "JITSI_MUC_DOMAIN_BASE"),
-        *("OWT_SUPER_SERVICE_ID", "OWT_SUPER_SERVICE_KEY"),
+        *("OWT_SUPER_SERVICE_ID", "OWT_SUPER_SERVICE_KEY", "LOOP_SECRET"),
     }
     assert found["jitsi"]["user_secret"] == "my own secret that is long enough for it"
     assert found["jitsi"]["user_issuer"] == "chat"
@@ -408,6 +412,7 @@ def test_settings_of_the_environment_win(tmp_path: Path):
         "super_service_id": "5e0d0c0a0b0c0d0e0f101112",
         "super_service_key": "21989",
     }
+    assert found["loop"] == {"base_path": ""}
     with pytest.raises(CannotSign):
         credentials.server_token()
     assert "JITSI_SERVER_KEYS" in endpoints.table(found, credentials, {})
@@ -418,11 +423,12 @@ def fields(cls: Any) -> list[str]:
 
 
 def test_every_setting_is_documented():
-    text = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("local", "jitsi", "owt"))
+    text = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("local", "jitsi", "loop", "owt"))
     plain = {"PORT", "TLS_PORT", "TLS_CERT", "TLS_KEY"}
     names = [f"FOYER_{name}" for name in fields(Settings)] + [
         f"JITSI_{name}" for name in fields(JitsiSettings)
     ]
+    names += [f"LOOP_{name}" for name in fields(LoopSettings)]
     names += [f"OWT_{name}" for name in fields(OwtSettings)]
     names += [name if name in plain else f"GATEWAY_{name}" for name in fields(gateway_settings._Given)]
 

@@ -17,6 +17,7 @@ from chalicelib import clock, ids, settings
 from chalicelib.errors import AppError, Unavailable
 from chalicelib.outbox import kicks
 from chalicelib.store import keys, writes
+from chalicelib.store.expressions import assign
 from chalicelib.store.keys import Key
 from chalicelib.store.table import DUE_INDEX, Item, Owing
 
@@ -75,10 +76,10 @@ def kinds() -> Sequence[str]:
 def owing(kind: str, key: Key, at: float) -> list[Action]:
     """The part of an update that makes a row owe `kind` at `at`."""
     return [
-        OwedRow.due.set(keys.due(kind, key.pk)),
-        OwedRow.due_at.set(at),
-        OwedRow.attempts.set(0),
-        OwedRow.owner.remove(),
+        assign(OwedRow.due, keys.due(kind, key.pk)),
+        assign(OwedRow.due_at, at),
+        assign(OwedRow.attempts, 0),
+        assign(OwedRow.owner, None),
     ]
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from pynamodb import attributes
+from pynamodb.constants import MAP
 
 if TYPE_CHECKING:
     from pynamodb.attributes import (
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
         UnicodeAttribute,
         UnicodeSetAttribute,
     )
+
+    class RawMapAttribute(attributes.Attribute[dict[str, dict[str, Any]]]):
+        """A map as DynamoDB spells it: who keeps something in it reads and spells its entries."""
+
 else:
 
     class _Direct:
@@ -42,11 +47,25 @@ else:
     class UnicodeSetAttribute(_Direct, attributes.UnicodeSetAttribute):
         """A set of texts; an empty one is none."""
 
+    class RawMapAttribute(_Direct, attributes.Attribute):
+        """A map as DynamoDB spells it: who keeps something in it reads and spells its entries."""
+
+        attr_type = MAP
+
+        def serialize(self, value: Any) -> Any:
+            """The map as it is."""
+            return value
+
+        def deserialize(self, value: Any) -> Any:
+            """The map as it is."""
+            return value
+
 
 __all__ = [
     "BinaryAttribute",
     "BooleanAttribute",
     "NumberAttribute",
+    "RawMapAttribute",
     "UnicodeAttribute",
     "UnicodeSetAttribute",
 ]

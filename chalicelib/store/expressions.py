@@ -17,17 +17,19 @@ Values = dict[str, Any]
 """The values of one request, by their placeholders."""
 
 
-def _alias(names: Names, name: str) -> str:
-    alias = names.get(name)
-    if alias is None:
-        alias = names[name] = f"#{len(names)}"
-    return alias
+def alias(names: Names, name: str) -> str:
+    """What stands for a name in one request's expressions."""
+    found = names.get(name)
+    if found is None:
+        found = names[name] = f"#{len(names)}"
+    return found
 
 
-def _placeholder(values: Values, value: dict[str, Any]) -> str:
-    placeholder = f":{len(values)}"
-    values[placeholder] = value
-    return placeholder
+def placeholder(values: Values, value: dict[str, Any]) -> str:
+    """What stands for a value in one request's expressions."""
+    made = f":{len(values)}"
+    values[made] = value
+    return made
 
 
 def _spelled(attribute: Attribute[Any], value: Any) -> dict[str, Any]:
@@ -48,8 +50,8 @@ class Same(Condition):
 
     def serialize(self, placeholder_names: Names, expression_attribute_values: Values) -> str:
         """The condition as DynamoDB takes it."""
-        alias = _alias(placeholder_names, self.name)
-        return f"{alias} = {_placeholder(expression_attribute_values, self.value)}"
+        name = alias(placeholder_names, self.name)
+        return f"{name} = {placeholder(expression_attribute_values, self.value)}"
 
 
 class Less(Condition):
@@ -62,7 +64,7 @@ class Less(Condition):
 
     def serialize(self, placeholder_names: Names, expression_attribute_values: Values) -> str:
         """The condition as DynamoDB takes it."""
-        return f"{_alias(placeholder_names, self.one)} < {_alias(placeholder_names, self.other)}"
+        return f"{alias(placeholder_names, self.one)} < {alias(placeholder_names, self.other)}"
 
 
 class _Function(Condition):
@@ -74,7 +76,7 @@ class _Function(Condition):
 
     def serialize(self, placeholder_names: Names, expression_attribute_values: Values) -> str:
         """The condition as DynamoDB takes it."""
-        return f"{self.operator} ({_alias(placeholder_names, self.name)})"
+        return f"{self.operator} ({alias(placeholder_names, self.name)})"
 
 
 STANDS: Final[Condition] = _Function("attribute_exists", Item.pk)
@@ -83,13 +85,18 @@ ABSENT: Final[Condition] = _Function("attribute_not_exists", Item.pk)
 """That there is no such row."""
 
 
+def absent(attribute: Attribute[Any]) -> Condition:
+    """That a row has no such attribute, or is not there; made once, it may serve any number of requests."""
+    return _Function("attribute_not_exists", attribute)
+
+
 class _Assignment(SetAction):
     def __init__(self, attribute: Attribute[Any], value: Any) -> None:
         self.name, self.value = attribute.attr_name, _spelled(attribute, value)
 
     def serialize(self, placeholder_names: Names, expression_attribute_values: Values) -> str:
-        alias = _alias(placeholder_names, self.name)
-        return f"{alias} = {_placeholder(expression_attribute_values, self.value)}"
+        name = alias(placeholder_names, self.name)
+        return f"{name} = {placeholder(expression_attribute_values, self.value)}"
 
 
 class _Removal(RemoveAction):
@@ -97,7 +104,7 @@ class _Removal(RemoveAction):
         self.name = attribute.attr_name
 
     def serialize(self, placeholder_names: Names, expression_attribute_values: Values) -> str:
-        return _alias(placeholder_names, self.name)
+        return alias(placeholder_names, self.name)
 
 
 class _Sum(SetAction):
@@ -105,8 +112,8 @@ class _Sum(SetAction):
         self.name, self.value = attribute.attr_name, _spelled(attribute, more)
 
     def serialize(self, placeholder_names: Names, expression_attribute_values: Values) -> str:
-        alias = _alias(placeholder_names, self.name)
-        return f"{alias} = {alias} + {_placeholder(expression_attribute_values, self.value)}"
+        name = alias(placeholder_names, self.name)
+        return f"{name} = {name} + {placeholder(expression_attribute_values, self.value)}"
 
 
 def assign(attribute: Attribute[Any], value: Any) -> Action:

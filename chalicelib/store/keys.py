@@ -198,3 +198,28 @@ def owt_room_purge(room_id: str) -> Key:
 def owt_subscription(room_id: str, kind: str, name: str) -> Key:
     """A streaming-out (`o`), recording (`r`), call (`c`) or analytic (`a`)."""
     return Key(owt_room_partition(room_id), f"y#{kind}#{name}")
+
+
+def loop_credential(uid: str) -> Key:
+    """A Hawk credential of the rooms API."""
+    return Key(f"lc{uid}", ONLY)
+
+
+def loop_rooms(uid: str) -> str:
+    """The partition of the index rows of an owner's rooms."""
+    return f"lo{uid}"
+
+
+def loop_room_listed(uid: str, room_token: str) -> Key:
+    """That an owner has, or had a moment ago, a room."""
+    return Key(loop_rooms(uid), room_token)
+
+
+def loop_room(room_token: str) -> Key:
+    """A room with everybody in it."""
+    return Key(f"lR{room_token}", ONLY)
+
+
+def loop_context(room_token: str) -> Key:
+    """What a room is about, as its owner encrypted it."""
+    return Key(f"lR{room_token}", "c")

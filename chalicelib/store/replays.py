@@ -1,12 +1,11 @@
 """What may be seen once: the guard against requests that are sent again."""
 
 import math
-from typing import Final
-
-from pynamodb.attributes import UnicodeAttribute
 
 from chalicelib import ids
 from chalicelib.store import keys, writes
+from chalicelib.store.attributes import UnicodeAttribute
+from chalicelib.store.expressions import ABSENT
 from chalicelib.store.table import Item
 
 
@@ -14,9 +13,6 @@ class ReplayRow(Item):
     """That a nonce was seen, and by which request: a write that is sent again is not a second one."""
 
     by = UnicodeAttribute()
-
-
-_UNSEEN: Final = ReplayRow.pk.does_not_exist()
 
 
 def first(scope: str, nonce: str, until: float) -> bool:
@@ -27,7 +23,7 @@ def first(scope: str, nonce: str, until: float) -> bool:
     """
     row = ReplayRow(*keys.replay(scope, nonce), by=ids.new(16), expires_at=math.ceil(until))
     try:
-        writes.put(row, _UNSEEN)
+        writes.put(row, ABSENT)
     except writes.Refused:
         return False
     return True

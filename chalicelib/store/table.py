@@ -16,7 +16,7 @@ from pynamodb.models import Model
 from chalicelib import clock, settings
 from chalicelib.errors import Unavailable
 from chalicelib.store import aws
-from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute
+from chalicelib.store.attributes import NumberAttribute, RawMapAttribute, UnicodeAttribute
 
 CONNECT_TIMEOUT_S = 1
 READ_TIMEOUT_S = 2
@@ -52,7 +52,7 @@ class Item(Model):
         **attributes: Any,
     ) -> None:
         plain = _plain(type(self))
-        if plain is None or not attributes.keys() <= plain.names:
+        if plain is None or not attributes.keys() <= plain.by_name.keys():
             super().__init__(hash_key, range_key, _user_instantiated, **attributes)
             return
         self.attribute_values = plain.defaults | attributes
@@ -68,14 +68,15 @@ class Item(Model):
         if plain is None or not data:
             return super().from_raw_data(data)
         values = plain.defaults.copy()
-        for name, kept_as, kind, _, _, read in plain.columns:
-            kept = data.get(kept_as)
-            if not kept:
+        for kept_as, kept in data.items():
+            column = plain.by_kept.get(kept_as)
+            if column is None:
                 continue
+            name, kind, read = column
             value = kept.get(kind)
             if value is not None:
                 values[name] = value if read is None else read(value)
-            elif "NULL" not in kept:
+            elif kept and "NULL" not in kept:
                 return super().from_raw_data(data)  # it says what is wrong
         row = cls.__new__(cls)
         row.attribute_values = values
@@ -86,16 +87,15 @@ class Item(Model):
         plain = _plain(type(self))
         if plain is None:
             return super().serialize(null_check)
-        values = self.attribute_values
         item: dict[str, dict[str, Any]] = {}
-        for name, kept_as, kind, null, spell, _ in plain.columns:
-            value = values.get(name)
+        for name, value in self.attribute_values.items():
+            kept_as, kind, spell = plain.by_name[name]
             if value is not None and spell is not None:
                 value = spell(value)
             if value is not None:
                 item[kept_as] = {kind: value}
-            elif null_check and not null:
-                return super().serialize(null_check)  # it says what is missing
+        if null_check and not plain.demanded <= item.keys():
+            return super().serialize(null_check)  # it says what is missing
         return item
 
 
@@ -113,18 +113,28 @@ class _Column(NamedTuple):
 class _Plain(NamedTuple):
     """A kind of row that has plain attributes only."""
 
-    columns: tuple[_Column, ...]
-    names: frozenset[str]
+    by_kept: dict[str, tuple[str, str, Callable[[Any], Any] | None]]
+    """Name, type and reading of each, by its name in an item."""
+    by_name: dict[str, tuple[str, str, Callable[[Any], Any] | None]]
+    """The name in an item, type and spelling of each, by its name here."""
+    demanded: frozenset[str]
+    """The names in an item of what must be there."""
     defaults: dict[str, Any]
+
+
+_NUMBERS: Final = frozenset({int, float})
 
 
 def spell_number(value: float) -> str:
     """A number as DynamoDB has it."""
-    return str(value) if type(value) is int else json.dumps(value)
+    return repr(value) if type(value) in _NUMBERS else json.dumps(value)
 
 
-def _read_number(text: str) -> float:
-    number: float = int(text) if text.isdigit() else json.loads(text)
+def read_number(text: str) -> float:
+    """A number as DynamoDB spells it."""
+    if text.isdigit():
+        return int(text)
+    number: float = float(text) if "." in text else json.loads(text)
     return number
 
 
@@ -135,6 +145,7 @@ _KINDS: Final = (
     attributes.NumberAttribute,
     attributes.UnicodeAttribute,
     attributes.UnicodeSetAttribute,
+    RawMapAttribute,
 )
 
 
@@ -150,18 +161,21 @@ def _plain(cls: type[Item]) -> _Plain | None:
         if attribute.default is not None:
             defaults[name] = attribute.default
         columns.append(_column(name, attribute))
-    return _Plain(tuple(columns), frozenset(each.name for each in columns), defaults)
+    by_kept = {each.kept_as: (each.name, each.type, each.read) for each in columns}
+    by_name = {each.name: (each.kept_as, each.type, each.spell) for each in columns}
+    demanded = frozenset(each.kept_as for each in columns if not each.null)
+    return _Plain(by_kept, by_name, demanded, defaults)
 
 
 def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:
     spell: Callable[[Any], Any] | None = attribute.serialize
     read: Callable[[Any], Any] | None = attribute.deserialize
-    if isinstance(attribute, attributes.UnicodeAttribute) or (
+    if isinstance(attribute, attributes.UnicodeAttribute | RawMapAttribute) or (
         isinstance(attribute, attributes.BinaryAttribute) and not attribute.legacy_encoding
     ):
         spell = read = None
     elif isinstance(attribute, attributes.NumberAttribute):
-        spell, read = spell_number, _read_number
+        spell, read = spell_number, read_number
     return _Column(name, attribute.attr_name, attribute.attr_type, bool(attribute.null), spell, read)
 
 
@@ -187,6 +201,18 @@ class budget:  # noqa: N801 - reads as a statement: `with budget():`
 
     def __exit__(self, *_: object) -> None:
         _until.reset(self.outer)
+
+
+class apart:  # noqa: N801 - reads as a statement: `with apart():`
+    """What is waited for in here is not storage: it takes nothing from the request's budget."""
+
+    def __enter__(self) -> None:
+        self.began = clock.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        until = _until.get()
+        if until is not None:
+            _until.set(until + clock.monotonic() - self.began)
 
 
 def remaining() -> float | None:

@@ -24,6 +24,11 @@ SCHEMES: Final = {
         "name": "Authorization",
         "description": "MAuth: `MAuth realm=...,mauth_serviceid=...,mauth_signature=...`; see docs/owt.md.",
     },
+    "hawk": {
+        "type": "http",
+        "scheme": "hawk",
+        "description": "Hawk, under credentials made of a Hawk-Session-Token; see docs/loop.md.",
+    },
 }
 _PARAMETER: Final = re.compile(r"\{([^}]+)\}")
 

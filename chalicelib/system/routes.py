@@ -10,7 +10,8 @@ from chalice.app import Blueprint
 from chalicelib import web
 from chalicelib.errors import AppError
 from chalicelib.operations import Operation
-from chalicelib.system import health, openapi
+from chalicelib.store import health
+from chalicelib.system import openapi
 from chalicelib.wire.reply import Reply, json_reply
 
 bp = Blueprint(__name__)

@@ -12,6 +12,8 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes | str = ""
     headers: Mapping[str, str] = {}
+    notes: Mapping[str, Any] = {}
+    """What the log's line of the request says besides; none of it goes to the peer."""
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:

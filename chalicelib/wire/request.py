@@ -20,8 +20,8 @@ class Request(msgspec.Struct, frozen=True):
     """By lower-case name, whatever case they are given in."""
     body: bytes = b""
     source_ip: str = ""
-    request_id: str = ""
     stage: str = ""
+    api_id: str = ""
     resource: str = ""
     """The route, with the names of its parameters in braces."""
 

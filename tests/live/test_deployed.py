@@ -1,13 +1,16 @@
 """What is packaged works as a stack: made by CloudFormation, used over real sockets."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPMessage
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,10 +19,13 @@ from infra.children import ROOT, Gateway
 from infra.credentials import Credentials
 from infra.emulator import Emulator
 from tests.conftest import OURS
+from tests.support import hawk
 from tests.support.clients import ROOM, StompClient, golive, http_call, visitor
 
 STACK = "foyer-dev"
 ALL_SERVICES = ""
+PREFIXES = ("/_aws/execute-api/{api}/{stage}", "/restapis/{api}/{stage}/_user_request_")
+"""How an emulator's own paths begin, of which functions see nothing."""
 SCHEDULED = {
     "version": "0",
     "id": "1",
@@ -52,6 +58,7 @@ def with_keys(folder: Path, target: Path, credentials: Credentials) -> Path:
     template = json.loads((folder / "sam.json").read_text())
     keys = credentials.environment()
     keys["JITSI_SERVER_KEYS"] = f"pem:{credentials.server_public_path.read_text()}"
+    keys["LOOP_HAWK_PATH_PREFIXES"] = ",".join(PREFIXES)
     del keys["FOYER_GATEWAY_SECRET"]  # a parameter of the stack
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -149,3 +156,38 @@ def test_the_open_stage_is_not_deployed():
 
     assert done.returncode == 2
     assert "never packaged or deployed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "prefix"),
+    [
+        ("{api}.execute-api.127.0.0.1", "/{stage}"),
+        *(("127.0.0.1", prefix) for prefix in PREFIXES),
+    ],
+    ids=["by host", "by path", "by path as it once was"],
+)
+def test_hawk_is_checked_against_what_was_typed_at_an_emulator(deployed: Deployed, host: str, prefix: str):
+    rest = deployed.client("apigateway")
+    (api,) = rest.get_rest_apis()["items"]
+    stages = {each["stageName"] for each in rest.get_stages(restApiId=api["id"])["item"]}
+    (stage,) = stages - {"Stage"}  # SAM makes that one besides
+    names = {"api": api["id"], "stage": stage}
+    host, prefix = host.format(**names), prefix.format(**names)
+    address = urlsplit(deployed.emulator.environment()["AWS_ENDPOINT_URL"])
+
+    def ask(method: str, target: str, **headers: str) -> tuple[int, HTTPMessage, bytes]:
+        connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(method, target, headers={"Host": f"{host}:{address.port}"} | headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+    status, headers, body = ask("POST", f"{prefix}/registration")
+    assert status == 200, body
+    owner = hawk.derive(headers["Hawk-Session-Token"])
+    target = f"{prefix}/rooms?version=1700000000"
+    signed = hawk.sign(owner, "GET", target, host, str(address.port), hashed=False)
+    status, headers, body = ask("GET", target, Authorization=signed.header)
+    assert (status, body) == (200, b"[]"), body
+    assert signed.proves(headers["Server-Authorization"], headers["Content-Type"], body)
+    assert ask("GET", target, Authorization=signed.header)[0] == 401

@@ -14,6 +14,7 @@ from chalicelib.owt.auth import Caller
 from chalicelib.owt.service import NewService, Service
 from chalicelib.owt.store import services
 from chalicelib.store import keys, replays, writes
+from chalicelib.store.expressions import ABSENT
 from chalicelib.wire.request import Request
 from tests.conftest import Stack
 from tests.owt.test_services import at_once
@@ -268,8 +269,8 @@ class TestReplay:
 
     def test_a_nonce_whose_write_is_sent_again_counts_as_seen_once(self, table):
         row = replays.ReplayRow(*keys.replay("s", "n"), by="one attempt", expires_at=1)
-        writes.put(row, replays._UNSEEN)
-        writes.put(row, replays._UNSEEN)
+        writes.put(row, ABSENT)
+        writes.put(row, ABSENT)
         assert not replays.first("s", "n", 1.0)
         assert replays.first("s", "m", 1.0)
         assert replays.first("t", "n", 1.0)

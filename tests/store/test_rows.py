@@ -15,6 +15,7 @@ from pynamodb.attributes import (
 from pynamodb.exceptions import AttributeDeserializationError, AttributeNullError
 from pynamodb.models import Model
 
+from chalicelib.store.attributes import RawMapAttribute
 from chalicelib.store.table import Item
 
 
@@ -28,6 +29,7 @@ class PlainRow(Item):
     old = BinaryAttribute(legacy_encoding=True, null=True)
     names = UnicodeSetAttribute()
     body: JSONAttribute = JSONAttribute(null=True)
+    people = RawMapAttribute(null=True)
 
 
 class MappedRow(Item):
@@ -54,6 +56,8 @@ GIVEN = [
     },
     {"text": "a", "number": -1.5, "flag": True, "names": set(), "body": None, "expires_at": 1_700_000_000},
     {"text": "a", "number": 10**20, "body": {"a": None}},
+    {"text": "a", "people": {}},
+    {"text": "a", "people": {"x": {"M": {"n": {"N": "1"}, "l": {"L": []}}}}},
 ]
 
 

@@ -1,0 +1,1 @@
+"""What callers do, one function for each thing they can do."""

@@ -1,0 +1,1 @@
+"""Rows of the rooms API and the writes that decide its races."""
