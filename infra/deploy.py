@@ -4,6 +4,7 @@ With `AWS_ENDPOINT_URL` or `LOCALSTACK_HOST` it goes to that emulator, else to t
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -118,14 +119,16 @@ def apply(cloudformation: Any, stack: str, template: str, secret: str | None) ->
     elif exists:
         parameters = [{"ParameterKey": SECRET, "UsePreviousValue": True}]
     change = f"deploy-{time.time_ns()}"
-    cloudformation.create_change_set(
-        StackName=stack,
-        ChangeSetName=change,
-        ChangeSetType="UPDATE" if exists else "CREATE",
-        TemplateURL=template,
-        Parameters=parameters,
-        Capabilities=list(CAPABILITIES),
-    )
+    # The SDK repeats a call whose answer was lost; nobody but this run makes a change set of this name.
+    with contextlib.suppress(cloudformation.exceptions.AlreadyExistsException):
+        cloudformation.create_change_set(
+            StackName=stack,
+            ChangeSetName=change,
+            ChangeSetType="UPDATE" if exists else "CREATE",
+            TemplateURL=template,
+            Parameters=parameters,
+            Capabilities=list(CAPABILITIES),
+        )
 
     def described() -> dict[str, Any]:
         found: dict[str, Any] = cloudformation.describe_change_set(StackName=stack, ChangeSetName=change)

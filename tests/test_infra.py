@@ -5,13 +5,16 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
 import localstack_client.session
 import pytest
+from botocore.stub import Stubber
 
 from chalicelib.store import table as store_table
+from infra import deploy
 from infra import emulator as emulators
 from infra.children import ROOT, Failed
 from infra.emulator import Emulator
@@ -214,3 +217,18 @@ def test_the_runtime_lock_holds_the_versions_that_the_tests_run_with():
 
     assert pins("requirements.lock") <= pins("requirements-dev.lock")
     assert pins("infra/gateway/requirements.lock") <= pins("requirements-dev.lock")
+
+
+def test_a_deployment_goes_on_with_the_change_set_that_a_lost_answer_was_about():
+    client = boto3.client("cloudformation", region_name="eu-west-1")
+    with Stubber(client) as answers:
+        answers.add_client_error("describe_stacks", "ValidationError", "Stack with id s does not exist")
+        answers.add_client_error("create_change_set", "AlreadyExistsException", "it is there")
+        answers.add_response("describe_change_set", {"Status": "CREATE_COMPLETE"})
+        answers.add_response("execute_change_set", {})
+        made = {"StackName": "s", "CreationTime": datetime.now(UTC), "StackStatus": "CREATE_COMPLETE"}
+        answers.add_response("describe_stacks", {"Stacks": [made]})
+
+        deploy.apply(client, "s", "https://bucket.test/template.json", None)
+
+        answers.assert_no_pending_responses()
