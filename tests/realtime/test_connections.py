@@ -568,10 +568,17 @@ def test_posts_are_read_as_they_are_sent(listen: Listen, connect: Connect) -> No
 
 @pytest.mark.parametrize("bulk", [False, True])
 def test_memory_is_flat_in_the_number_of_posts(listen: Listen, connect: Connect, bulk: bool) -> None:
-    server = listen(lambda request: Reply(200, b"{}"), recording=False)
+    waits = [0.0]
+
+    def reply(_: Request) -> Reply:
+        time.sleep(waits.pop() if waits else 0.0)
+        return Reply(200, b"{}")
+
+    server = listen(reply, recording=False)
     client = connect()
 
     def peak(count: int) -> int:
+        waits[:] = [0.3]  # until then as much is under way as ever may be
         tracemalloc.start()
         many = (Post(f"socket{number}", f"text {number % 1000}") for number in range(count))
         assert client.post_many(gateway(server, bulk=bulk), many).count(SENT) == count
