@@ -1,23 +1,25 @@
 """New identifiers, and short stable names for long ones."""
 
-import base64
+import binascii
 import hashlib
 import secrets
 import threading
 
 SHORT_HASH_BYTES = 16
+URL_SAFE = bytes.maketrans(b"+/", b"-_")
 TICKS_A_SECOND = 1 << 16
 
 
 def new(length: int = 12) -> str:
     """`length` random characters, safe in URLs and keys."""
-    return secrets.token_urlsafe(length)[:length]
+    random = binascii.b2a_base64(secrets.token_bytes(length), newline=False)
+    return random[:length].translate(URL_SAFE).decode()
 
 
 def short_hash(text: str) -> str:
     """22 characters that stand for `text` in a key: 128 bits of its SHA-256."""
     digest = hashlib.sha256(text.encode()).digest()[:SHORT_HASH_BYTES]
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return binascii.b2a_base64(digest, newline=False).translate(URL_SAFE, b"=").decode()
 
 
 def bucket(text: str, count: int) -> int:

@@ -298,7 +298,7 @@ def _connect(addresses: Sequence[_Address], end: float) -> socket.socket:
             sock.close()
         else:
             return sock
-    raise _Failed(Failure.LATE if time.monotonic() >= end else Failure.NO_CONNECTION)
+    raise _Failed(_late_or(Failure.NO_CONNECTION, end))
 
 
 @cache
@@ -339,12 +339,11 @@ def _exchange(
     )
     with closing(connection):
         _open(connection, end)
-        late = threading.Event()
-        timer = threading.Timer(max(0.0, end - time.monotonic()), _shut, (connection.sock, late))
+        timer = threading.Timer(max(0.0, end - time.monotonic()), _shut, (connection.sock,))
         timer.daemon = True
         timer.start()
         try:
-            return _ask(connection, target, method, headers, body, limits, late)
+            return _ask(connection, target, method, headers, body, limits, end)
         finally:
             timer.cancel()
 
@@ -356,12 +355,11 @@ def _open(connection: HTTPConnection, end: float) -> None:
     except ssl.SSLError:
         raise _Failed(Failure.NO_TRUST) from None
     except (HTTPError, OSError):
-        raise _Failed(Failure.LATE if time.monotonic() >= end else Failure.NO_CONNECTION) from None
+        raise _Failed(_late_or(Failure.NO_CONNECTION, end)) from None
 
 
-def _shut(sock: socket.socket, late: threading.Event) -> None:
+def _shut(sock: socket.socket) -> None:
     """Wake whoever waits for `sock`; past TLS, whose own shutdown would wait for the peer."""
-    late.set()
     with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -373,7 +371,7 @@ def _ask(
     headers: Mapping[str, str],
     body: bytes,
     limits: Limits,
-    late: threading.Event,
+    end: float,
 ) -> Outcome:
     """Raises `_Failed`."""
     given = {name.lower() for name in headers}
@@ -389,12 +387,18 @@ def _ask(
         )
         response = connection.getresponse()
     except (HTTPError, http.client.HTTPException, OSError):
-        raise _Failed(Failure.LATE if late.is_set() else Failure.BROKEN) from None
+        raise _Failed(_late_or(Failure.BROKEN, end)) from None
     with closing(response):
         if not limits.answer:
             return Outcome(response.status)
         try:
             content = response.read(limits.answer)
         except (HTTPError, http.client.HTTPException, OSError, ValueError):
-            return Outcome(response.status, failure=Failure.LATE if late.is_set() else Failure.BROKEN)
-        return Outcome(response.status, content, Failure.LATE if late.is_set() else None)
+            return Outcome(response.status, failure=_late_or(Failure.BROKEN, end))
+        # A body without a length ends where the timer cut it off.
+        return Outcome(response.status, content, Failure.LATE if time.monotonic() >= end else None)
+
+
+def _late_or(failure: Failure, end: float) -> Failure:
+    """Why something failed: the time that was up, or what it looks like."""
+    return Failure.LATE if time.monotonic() >= end else failure

@@ -99,6 +99,11 @@ class Person:
         return self.left if self.left is not None else (None if now < self.until else self.until)
 
 
+SIZE = st.sampled_from([5, 4, 3, 2, 1])
+MOST = st.sampled_from([5, 5, 5, 6, 4, 3, 2, 1, 0])
+COUNTERS = st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 1))
+
+
 class Timed(HawkCaller):
     """A caller whose clock is the one that is moved."""
 
@@ -130,7 +135,7 @@ class Room(RuleBasedStateMachine):
         self.dead: list[str] = []
         """Session tokens that are worth nothing any more."""
 
-    @initialize(size=st.integers(1, 5))
+    @initialize(size=SIZE)
     def furnish(self, size: int) -> None:
         """A room."""
         CLOCK.machine = self
@@ -160,21 +165,21 @@ class Room(RuleBasedStateMachine):
 
     # Joining
 
-    @rule(who=st.sampled_from(["owner", "other", "guest", "guest"]), most=st.integers(0, 6))
-    def join(self, who: str, most: int) -> None:
-        """Somebody comes, or comes again."""
+    def join(self, data: st.DataObject) -> None:
+        """Somebody comes; the owner or another one who is signed in perhaps comes again."""
+        who = data.draw(st.sampled_from(["guest", "guest", "owner", "other"]))
+        most = data.draw(MOST)
         if who == "guest":
-            self.enter(Caller(), None, most, str(self.names))
+            self.enter(Caller(), None, most, f"guest {self.names}")
         else:
             self.enter(self.callers[who], self.find(who), most, who)
 
-    @rule(data=st.data(), most=st.integers(0, 6))
-    def join_again(self, data: st.DataObject, most: int) -> None:
+    def join_again(self, data: st.DataObject) -> None:
         """A guest takes its own place."""
         guests = [each for each in self.living() if each.who not in self.callers]
         if guests:
             one = data.draw(st.sampled_from(guests))
-            self.enter(GuestCaller(one.token), one, most, one.who)
+            self.enter(GuestCaller(one.token), one, data.draw(MOST), one.who)
 
     def enter(self, caller: Caller, earlier: Person | None, most: int, who: str) -> None:
         """Compare what comes of a join."""
@@ -200,7 +205,6 @@ class Room(RuleBasedStateMachine):
 
     # Being there
 
-    @rule(data=st.data())
     def refresh(self, data: st.DataObject) -> None:
         """Somebody, in the room or not, prolongs its participation."""
         who, token, one = self.somebody(data)
@@ -211,7 +215,6 @@ class Room(RuleBasedStateMachine):
             assert ok(answer) == {"expires": LIFE_S}
             one.until = self.now + LIFE_S
 
-    @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
         """Somebody, in the room or not, leaves."""
         who, token, one = self.somebody(data)
@@ -222,7 +225,6 @@ class Room(RuleBasedStateMachine):
             ok(answer, 204)
             self.end(one)
 
-    @rule(data=st.data())
     def leave_by_token(self, data: st.DataObject) -> None:
         """Somebody shows a session token in the body."""
         tokens = [each.token for each in self.people] + ["T1==never"]
@@ -241,29 +243,24 @@ class Room(RuleBasedStateMachine):
         self.dead.append(one.token)
         self.changed()
 
-    @rule(
-        data=st.data(),
-        event=st.sampled_from([*SIX, *SIX, *SPELLINGS, *OTHERS]),
-        connections=st.integers(0, 2),
-        sends=st.integers(0, 1),
-        receives=st.integers(0, 1),
-    )
-    def report(self, data: st.DataObject, event: str, connections: int, sends: int, receives: int) -> None:
-        """Somebody, in the room or not, says what its media do: as clients do, by the graph, or at random."""
+    def report(self, data: st.DataObject) -> None:
+        """Somebody, in the room or not, says what its media do: as clients do, or at random."""
+        event = data.draw(st.sampled_from([*SIX, *SIX, *SPELLINGS, *OTHERS]))
+        counters = data.draw(COUNTERS)
         who, token, one = self.somebody(data)
         before = one.state if one is not None else "init"
-        usual = as_clients_report(event, connections, sends, receives)
+        usual = as_clients_report(event, *counters)
         state = data.draw(st.sampled_from([usual, before, *STATES]))
-        self.say(who, token, one, event, state, connections, sends, receives)
+        self.say(who, token, one, event, state, *counters)
 
-    @rule(data=st.data(), counters=st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 1)))
-    def report_by_the_graph(self, data: st.DataObject, counters: tuple[int, int, int]) -> None:
+    def report_by_the_graph(self, data: st.DataObject) -> None:
         """Somebody reports some steps in turn, each as the graph leads on, or does not for its guard."""
         who, token, one = self.somebody(data)
         for _ in range(data.draw(st.integers(1, 4))):
             before = one.state if one is not None else "init"
             event = data.draw(st.sampled_from([event for state, event in GRAPH if state == before]))
             guard, led = GRAPH[before, event]
+            counters = data.draw(COUNTERS)
             self.say(who, token, one, event, led if guard(*counters) else before, *counters)
 
     def say(
@@ -297,9 +294,9 @@ class Room(RuleBasedStateMachine):
 
     def somebody(self, data: st.DataObject) -> tuple[str, str, Person | None]:
         """Who asks, a guest's token, and its live participation if there is one."""
-        known = [("owner", ""), ("other", "")]
-        known += [(each.who, each.token) for each in self.people if each.who not in self.callers]
-        who, token = data.draw(st.sampled_from(known))
+        known = [(each.who, each.token) for each in self.living() * 3 + self.people]
+        who, token = data.draw(st.sampled_from([*known, ("owner", ""), ("other", "")]))
+        token = "" if who in self.callers else token
         one = self.find(who)
         if one is not None and who not in self.callers and one.token != token:
             one = None  # a token from before
@@ -307,11 +304,10 @@ class Room(RuleBasedStateMachine):
 
     # What else happens
 
-    @rule(wait=st.sampled_from(["moment", "minute", "before", "end", "end", "long"]))
-    def wait(self, wait: str) -> None:
+    def wait(self, data: st.DataObject) -> None:
         """Time passes: to the very moment at which somebody runs out, or to just before it."""
         ends = [each.until for each in self.living()]
-        match wait:
+        match data.draw(st.sampled_from(["moment", "minute", "minute", "before", "end", "end", "long"])):
             case "end" if ends:
                 self.now = min(ends)
             case "before" if ends:
@@ -323,13 +319,19 @@ class Room(RuleBasedStateMachine):
             case _:
                 self.now += 0.25
 
-    @rule(size=st.integers(1, 5))
-    def resize(self, size: int) -> None:
+    def resize(self, data: st.DataObject) -> None:
         """The owner changes how many fit in."""
+        size = data.draw(SIZE)
         ok(self.callers["owner"].patch(f"/rooms/{self.room}", {"maxSize": size}))
         self.size = size
         self.changed()
         self.ends_at = int(self.now) + EIGHT_WEEKS_S
+
+    @rule(data=st.data())
+    def some_deeds(self, data: st.DataObject) -> None:
+        """Some of all that, and then a look at the room."""
+        for deed in data.draw(st.lists(st.sampled_from(DEEDS), min_size=3, max_size=9)):
+            deed(self, data)
 
     @invariant()
     def everything_is_as_it_should_be(self) -> None:
@@ -362,6 +364,14 @@ class Room(RuleBasedStateMachine):
         assert wanted <= {each["displayName"] for each in found}
 
 
+DEEDS = [
+    *[Room.join] * 4,
+    *[Room.report_by_the_graph] * 2,
+    *[Room.wait] * 2,
+    *(Room.join_again, Room.refresh, Room.leave, Room.leave_by_token, Room.report, Room.resize),
+]
+
+
 class Clock:
     """The time of the machine that runs."""
 
@@ -391,6 +401,6 @@ def test_a_room_does_as_its_model(credentials):
         run_state_machine_as_test(
             Room,
             settings=hypothesis_settings(
-                max_examples=full(15, 400), stateful_step_count=full(20, 40), deadline=None
+                max_examples=full(12, 300), stateful_step_count=full(12, 25), deadline=None
             ),
         )
