@@ -198,3 +198,41 @@ def owt_room_purge(room_id: str) -> Key:
 def owt_subscription(room_id: str, kind: str, name: str) -> Key:
     """A streaming-out (`o`), recording (`r`), call (`c`) or analytic (`a`)."""
     return Key(owt_room_partition(room_id), f"y#{kind}#{name}")
+
+
+def sora_channel(channel_id: str) -> str:
+    """The partition of a channel: its connections, those that ended a while ago, and its session."""
+    return f"SC{ids.short_hash(channel_id)}"
+
+
+SORA_CONNECTIONS: Final = "c"
+
+
+def sora_connection(channel_id: str, connection_id: str) -> Key:
+    """A connection of a channel, or that it was there."""
+    return Key(sora_channel(channel_id), SORA_CONNECTIONS + ids.short_hash(connection_id))
+
+
+def sora_session(channel_id: str) -> Key:
+    """A channel's session: it begins with the first connection."""
+    return Key(sora_channel(channel_id), "s")
+
+
+def sora_pushes(channel_id: str) -> str:
+    """The partition of what a channel's listeners still have to be sent, in the order of the writes."""
+    return f"SP{ids.short_hash(channel_id)}"
+
+
+def sora_push(channel_id: str, order: str) -> Key:
+    """One push that is owed to a channel's listeners."""
+    return Key(sora_pushes(channel_id), order)
+
+
+def sora_upstreams(channel_id: str) -> str:
+    """The partition of what a media server still has to be told of a channel, in the order of the writes."""
+    return f"SU{ids.short_hash(channel_id)}"
+
+
+def sora_upstream(channel_id: str, order: str) -> Key:
+    """One push that is owed to a media server."""
+    return Key(sora_upstreams(channel_id), order)
