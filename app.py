@@ -8,7 +8,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
 from chalicelib import journal, settings
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
-from chalicelib.realtime import fanout
+from chalicelib.realtime import fanout, protocols
 from chalicelib.store import table
 
 app = Chalice(app_name="foyer")
@@ -29,7 +29,15 @@ if REST or WORK:
     from chalicelib.owt import vault
 
 if SOCKETS:
-    from chalicelib.jitsi import sockets
+    from chalicelib.jitsi import sockets as stomp_sockets
+
+    protocols.offer(stomp_sockets.SPOKEN)
+
+if SOCKETS or WORK:
+    from chalicelib.jitsi import actions as jitsi_actions
+
+    protocols.ends(protocols.OTHERS, jitsi_actions.ended)
+    protocols.later(jitsi_actions.leave_later)
 
 if REST:
     from chalicelib.jitsi import operations as jitsi_operations
@@ -64,19 +72,19 @@ if WORK:
 @app.on_ws_connect()
 def ws_connect(event: WebsocketEvent) -> Any:
     """A handshake."""
-    return sockets.connect(event.to_dict())
+    return protocols.handshake(event.to_dict())
 
 
 @app.on_ws_message()
 def ws_message(event: WebsocketEvent) -> Any:
     """A message of a socket."""
-    return sockets.message(event.to_dict())
+    return protocols.message(event.to_dict())
 
 
 @app.on_ws_disconnect()
 def ws_disconnect(event: WebsocketEvent) -> Any:
     """A socket has gone."""
-    return sockets.disconnect(event.to_dict())
+    return protocols.disconnect(event.to_dict())
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
