@@ -236,3 +236,39 @@ def sora_upstreams(channel_id: str) -> str:
 def sora_upstream(channel_id: str, order: str) -> Key:
     """One push that is owed to a media server."""
     return Key(sora_upstreams(channel_id), order)
+
+
+WCS_LISTS: Final = 4
+"""So many partitions list the streams of all servers, so that no key is too hot."""
+
+
+def wcs_sessions(media_session: str) -> str:
+    """The partition of the streams that have this id: one, unless two servers chose the same."""
+    return f"w{ids.short_hash(media_session)}"
+
+
+def wcs_stream(media_session: str, node: str) -> Key:
+    """A stream of one server."""
+    return Key(wcs_sessions(media_session), ids.short_hash(node))
+
+
+def wcs_lists() -> list[str]:
+    """Every partition of the list of streams."""
+    return [f"wl{part}" for part in range(WCS_LISTS)]
+
+
+def wcs_named(name: str) -> Key:
+    """Where the streams of a name are listed: the partition, and what their sort keys begin with."""
+    return Key(f"wl{ids.bucket(name, WCS_LISTS)}", f"{ids.short_hash(name)}#")
+
+
+def wcs_listed(name: str, stream: Key) -> Key:
+    """That a stream had this name at some time."""
+    where = wcs_named(name)
+    return Key(where.pk, f"{where.sk}{stream.pk.removeprefix('w')}#{stream.sk}")
+
+
+def wcs_of_listed(listed: Key) -> Key:
+    """The stream that a row of the list is about."""
+    _, media_session, node = listed.sk.split("#")
+    return Key(f"w{media_session}", node)
