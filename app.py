@@ -9,6 +9,7 @@ from chalicelib import journal, settings
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
 from chalicelib.realtime import fanout, protocols
+from chalicelib.sora import settings as sora_settings
 from chalicelib.store import table
 
 app = Chalice(app_name="foyer")
@@ -44,13 +45,23 @@ if REST:
     from chalicelib.jitsi import routes as jitsi_routes
     from chalicelib.owt import operations as owt_operations
     from chalicelib.owt.routes import every as owt_routes
+    from chalicelib.sora import operations as sora_operations
+    from chalicelib.sora import routes as sora_routes
     from chalicelib.system import routes as system_routes
 
     app.register_blueprint(system_routes.bp)
     app.register_blueprint(jitsi_routes.bp)
     for blueprint in owt_routes.BLUEPRINTS:
         app.register_blueprint(blueprint)
-    system_routes.offer([*system_routes.OPERATIONS, *jitsi_operations.OPERATIONS, *owt_operations.every()])
+    app.register_blueprint(sora_routes.bp)
+    system_routes.offer(
+        [
+            *system_routes.OPERATIONS,
+            *jitsi_operations.OPERATIONS,
+            *owt_operations.every(),
+            *sora_operations.OPERATIONS,
+        ]
+    )
 
 if WORK:
     from chalicelib.jitsi import counts, release, store
@@ -67,6 +78,12 @@ if WORK:
     owed.serve(ended.END, purge.ended_work)
     owed.serve(ended.PURGE, purge.room_work)
     owed.serve(services.PURGE, purge.service_work)
+
+if WORK:
+    from chalicelib.sora import store as sora_store
+    from chalicelib.sora import upstream
+
+    owed.serve(sora_store.UPSTREAM, upstream.tell)
 
 
 @app.on_ws_connect()
@@ -104,6 +121,7 @@ def warm() -> None:
     """Read the settings and make the clients, so that the first event finds them.  Raises `BadSetting`."""
     settings.get()
     jitsi_settings.get()
+    sora_settings.get()
     if REST or SOCKETS:
         auth.users()
         auth.servers()

@@ -105,6 +105,11 @@ class Credentials:
             "OWT_SUPER_SERVICE_KEY": secret(folder / "keys" / "owt-super-service-key"),
             "OWT_KEY_SECRET": secret(folder / "keys" / "owt-key-secret"),
         }
+        made |= {
+            # Open to everybody on this machine, until keys are given.
+            "SORA_OPEN": "false" if given.get("SORA_API_KEYS") else "true",
+            "SORA_SOCKET_OPEN": "false" if given.get("SORA_SOCKET_KEYS") else "true",
+        }
         own_server_key = private_key(self.server_key_path)
         public = own_server_key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -117,6 +122,7 @@ class Credentials:
         self.server_key = own_server_key if trusted else None
         self.super_service_id = self._settings["OWT_SUPER_SERVICE_ID"]
         self.super_service_key = self._settings["OWT_SUPER_SERVICE_KEY"]
+        self.sora_key = given.get("SORA_API_KEYS", "").split(",")[0].strip() or None
 
     def environment(self) -> dict[str, str]:
         """The settings that make the service trust these."""

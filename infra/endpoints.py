@@ -45,6 +45,7 @@ def document(
                 "super_service_id": credentials.super_service_id,
                 "super_service_key": credentials.super_service_key,
             },
+            "sora": {"key": credentials.sora_key},
         }
     )
 
@@ -72,6 +73,8 @@ def table(found: Mapping[str, Any], credentials: Credentials, notes: Mapping[str
         ("visitors and moderators", f"{found['ws']}{base}/visitor/websocket"),
         ("golive (Prosody)", f"{found['http']}{base}/golive"),
         ("conference management (OWT)", f"{found['http']}/v1/rooms"),
+        ("metadata of connections (Sora)", f"{found['http']}/"),
+        ("event webhook of a Sora", f"{found['http']}/sora/event"),
         ("health", f"{found['http']}/healthz"),
     ]
     if "wss" in found:

@@ -8,6 +8,7 @@ import app
 from chalicelib.jitsi import messages
 from chalicelib.jitsi import routes as jitsi_routes
 from chalicelib.owt import operations as owt_operations
+from chalicelib.sora import routes as sora_routes
 from tests.support.events import call
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,7 @@ def test_every_answered_route_has_its_row_in_the_checklist():
     rows = set(re.findall(r"^\| `([A-Z]+) (/[^`]*)` \|", COVERAGE, re.MULTILINE))
     refused = {(method, jitsi_routes.PATH) for method in jitsi_routes.METHODS}
     refused |= {(operation.method, operation.path) for operation in owt_operations.unserved()}
+    refused |= {(method, path) for method in sora_routes.REFUSED for path in sora_routes.PATHS}
     answered = routes() - refused
     assert answered == rows
 

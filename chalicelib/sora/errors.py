@@ -1,7 +1,7 @@
 """What the metadata API can refuse, as facts (contract 1.1); `spelling` has the words for them."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from chalicelib.errors import AppError, NotFound, TooLarge, ValidationError
 
@@ -47,9 +47,9 @@ class BodyTooLarge(TooLarge):
 
 
 class BadData(ValidationError):
-    """The JSON breaks the operation's schema, first by `value` at `path`."""
+    """The JSON breaks the operation's schema, first by `value`, a JSON text, at `path`."""
 
-    def __init__(self, fault: str, value: Any, path: Sequence[str] = ()) -> None:
+    def __init__(self, fault: str, value: str, path: Sequence[str] = ()) -> None:
         super().__init__(fault)
         self.fault = fault
         self.value = value

@@ -24,6 +24,22 @@ SCHEMES: Final = {
         "name": "Authorization",
         "description": "MAuth: `MAuth realm=...,mauth_serviceid=...,mauth_signature=...`; see docs/owt.md.",
     },
+    "wcsServer": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`WCS <HMAC-MD5 of the body>`, or Basic; see docs/wcs.md.",
+    },
+    "wcsUser": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of WCS_API_KEYS, or Basic with a login of WCS_API_USERS.",
+    },
+    "soraKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "One of SORA_API_KEYS, for webhooks of SORA_EVENT_KEYS; see docs/sora.md.",
+    },
 }
 _PARAMETER: Final = re.compile(r"\{([^}]+)\}")
 
