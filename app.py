@@ -28,16 +28,24 @@ if REST or SOCKETS:
 if REST or WORK:
     from chalicelib.owt import settings as owt_settings
     from chalicelib.owt import vault
+    from chalicelib.wcs import settings as wcs_settings
 
 if SOCKETS:
     from chalicelib.jitsi import sockets as stomp_sockets
 
     protocols.offer(stomp_sockets.SPOKEN)
 
+if SOCKETS:
+    from chalicelib.sora import sockets as sora_sockets
+
+    protocols.offer(sora_sockets.SPOKEN)
+
 if SOCKETS or WORK:
     from chalicelib.jitsi import actions as jitsi_actions
+    from chalicelib.sora import listeners
 
     protocols.ends(protocols.OTHERS, jitsi_actions.ended)
+    protocols.ends(listeners.VERSION, listeners.ended)
     protocols.later(jitsi_actions.leave_later)
 
 if REST:
@@ -48,18 +56,22 @@ if REST:
     from chalicelib.sora import operations as sora_operations
     from chalicelib.sora import routes as sora_routes
     from chalicelib.system import routes as system_routes
+    from chalicelib.wcs import operations as wcs_operations
+    from chalicelib.wcs import routes as wcs_routes
 
     app.register_blueprint(system_routes.bp)
     app.register_blueprint(jitsi_routes.bp)
     for blueprint in owt_routes.BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_blueprint(sora_routes.bp)
+    app.register_blueprint(wcs_routes.bp)
     system_routes.offer(
         [
             *system_routes.OPERATIONS,
             *jitsi_operations.OPERATIONS,
             *owt_operations.every(),
             *sora_operations.OPERATIONS,
+            *wcs_operations.every(),
         ]
     )
 
@@ -80,10 +92,19 @@ if WORK:
     owed.serve(services.PURGE, purge.service_work)
 
 if WORK:
+    from chalicelib.sora import push, upstream
     from chalicelib.sora import store as sora_store
-    from chalicelib.sora import upstream
 
+    owed.serve(sora_store.PUSH, push.push)
     owed.serve(sora_store.UPSTREAM, upstream.tell)
+    owed.serve(listeners.LOOK, listeners.look)
+    owed.serve(listeners.LEFT, listeners.left, swept=False)
+
+if WORK:
+    from chalicelib.wcs import reaper
+    from chalicelib.wcs import store as wcs_store
+
+    owed.serve(wcs_store.STALE, reaper.look)
 
 
 @app.on_ws_connect()
@@ -132,6 +153,7 @@ def warm() -> None:
     if REST or WORK:
         owt_settings.get()
         vault.warm()
+        wcs_settings.get()
     if SOCKETS or HANDLER == "app.work":  # the others send nothing to sockets
         fanout.warm()
 

@@ -20,6 +20,7 @@ SERVER_ISSUER = "jitsi"
 SERVER_AUDIENCE = "jitsi"
 MUC_PREFIX = "conference"
 MUC_DOMAIN = "meet.local"
+WCS_API = "my_api"
 SECRET = "secret:"
 SERVICE_ID_BYTES = 12
 HOUR_S = 3_600
@@ -122,6 +123,9 @@ class Credentials:
         self.server_key = own_server_key if trusted else None
         self.super_service_id = self._settings["OWT_SUPER_SERVICE_ID"]
         self.super_service_key = self._settings["OWT_SUPER_SERVICE_KEY"]
+        hooks = f"{WCS_API}:"
+        signed = [item.strip() for item in given.get("WCS_SECRETS", "").split(",")]
+        self.wcs_secret = next((item[len(hooks) :] for item in signed if item.startswith(hooks)), None)
         self.sora_key = given.get("SORA_API_KEYS", "").split(",")[0].strip() or None
 
     def environment(self) -> dict[str, str]:

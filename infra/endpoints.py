@@ -46,6 +46,7 @@ def document(
                 "super_service_key": credentials.super_service_key,
             },
             "sora": {"key": credentials.sora_key},
+            "wcs": {"base_path": f"/rest/{own.WCS_API}", "secret": credentials.wcs_secret},
         }
     )
 
@@ -75,6 +76,8 @@ def table(found: Mapping[str, Any], credentials: Credentials, notes: Mapping[str
         ("conference management (OWT)", f"{found['http']}/v1/rooms"),
         ("metadata of connections (Sora)", f"{found['http']}/"),
         ("event webhook of a Sora", f"{found['http']}/sora/event"),
+        ("hooks of a WCS", f"{found['http']}{found['wcs']['base_path']}"),
+        ("streams of all WCS", f"{found['http']}/rest-api/stream/find_all"),
         ("health", f"{found['http']}/healthz"),
     ]
     if "wss" in found:

@@ -60,7 +60,7 @@ SDK_ROOTS = frozenset(  # AWS, also in China
 WHOLE_FOLDERS_UNUSED = ("bin", "cffi", "pycparser")
 JUNK_FOLDERS = frozenset({"benchmarks", "examples", "test", "tests"})
 JUNK_SUFFIXES = frozenset({".pyi", ".pyx", ".pxd", ".c", ".h", ".cpp", ".typed", ".exe"})
-SETTINGS = ("FOYER_", "JITSI_", "OWT_", "SORA_")
+SETTINGS = ("FOYER_", "JITSI_", "OWT_", "SORA_", "WCS_")
 """What the machine's environment says is not what is deployed."""
 LEGAL = ("AUTHORS", "COPYING", "LICENSE", "NOTICE")
 

@@ -9,6 +9,7 @@ from chalicelib.jitsi import messages
 from chalicelib.jitsi import routes as jitsi_routes
 from chalicelib.owt import operations as owt_operations
 from chalicelib.sora import routes as sora_routes
+from chalicelib.wcs import operations as wcs_operations
 from tests.support.events import call
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,7 @@ def test_every_answered_route_has_its_row_in_the_checklist():
     refused = {(method, jitsi_routes.PATH) for method in jitsi_routes.METHODS}
     refused |= {(operation.method, operation.path) for operation in owt_operations.unserved()}
     refused |= {(method, path) for method in sora_routes.REFUSED for path in sora_routes.PATHS}
+    refused |= {(operation.method, operation.path) for operation in wcs_operations.unserved()}
     answered = routes() - refused
     assert answered == rows
 

@@ -5,9 +5,9 @@ field's JSON text.  So one conditional update merges an event into what is there
 field can be mistaken for an attribute of ours.
 
 A row of the list says that there is, or was, a stream of some name.  It is written before the stream's own,
-and once by each process that hears of the stream: whoever dies in between leaves a row that leads nowhere, and
-no stream that cannot be found.  It also owes the look that finds out whether there was news lately, so that
-the events of a stream, which are many, write to no index.
+and once by each process that hears of the stream: whoever dies in between leaves a row that leads nowhere,
+and no stream that cannot be found.  It also owes the look that finds out whether there was news lately, so
+that the events of a stream, which are many, write to no index.
 """
 
 import logging
