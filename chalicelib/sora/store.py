@@ -94,12 +94,6 @@ def _or(given: str | None, otherwise: str | None) -> str:
     return given if given is not None else otherwise or ""
 
 
-class SessionRow(Item):
-    """The session of a channel: one for each of its lives, from the first connection to the last."""
-
-    session_id = UnicodeAttribute()
-
-
 class PushRow(OwedRow):
     """A text that is owed to everybody who listens to a channel; its sort key rises with the writes."""
 
@@ -191,15 +185,18 @@ def end(channel_id: str, connection_id: str) -> ConnectionRow | None:
 
     The mark that is left keeps what comes late from bringing it back.
     """
-    now = clock.now()
-    actions: list[Action] = [
+    key = keys.sora_connection(channel_id, connection_id)
+    row = writes.read(ConnectionRow, writes.update(*key, actions=ending(clock.now()), returns="ALL_OLD"))
+    return row if row is not None and row.stands else None
+
+
+def ending(now: float) -> list[Action]:
+    """What makes a connection's row the mark that is left of it."""
+    return [
         ConnectionRow.ended_at.set(ConnectionRow.ended_at | now),
         expressions.assign(ConnectionRow.expires_at, int(now) + settings.get().tombstone_seconds),
         *(expressions.assign(attribute, None) for attribute in _OVER),
     ]
-    key = keys.sora_connection(channel_id, connection_id)
-    row = writes.read(ConnectionRow, writes.update(*key, actions=actions, returns="ALL_OLD"))
-    return row if row is not None and row.stands else None
 
 
 Decide = Callable[[str], str]
@@ -227,7 +224,7 @@ def change_and_push(
     owed: list[OwedRow] = []
 
     def owe(row: ConnectionRow, before: str, after: str) -> list[OwedRow]:
-        owed[:] = _owed(channel_id, _order(row), announce(before, after))
+        owed[:] = _owed(channel_id, order(row), announce(before, after))
         return owed
 
     became = _change(channel_id, connection_id, decide, owe)
@@ -294,12 +291,12 @@ def _pause(tried: int) -> None:
     time.sleep(random.uniform(0, min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2 ** min(tried, 10))))
 
 
-def _order(row: ConnectionRow) -> str:
+def order(row: ConnectionRow) -> str:
     """Where the connection's next push stands: behind its last one, whatever the clocks say."""
-    order = ids.rising(clock.now())
-    if row.pushed and row.pushed >= order:
+    latest = ids.rising(clock.now())
+    if row.pushed and row.pushed >= latest:
         return f"{int(row.pushed, 16) + 1:0{len(row.pushed)}x}"
-    return order
+    return latest
 
 
 def _owed(channel_id: str, order: str, data: str) -> list[OwedRow]:
@@ -340,11 +337,6 @@ def _owed(channel_id: str, order: str, data: str) -> list[OwedRow]:
             )
         )
     return rows
-
-
-def first_push(partition: str) -> PushRow | None:
-    """What a channel's listeners are owed first; whoever claims it has the channel's pushes to itself."""
-    return _first(PushRow, partition)
 
 
 def first_upstream(partition: str) -> UpstreamRow | None:

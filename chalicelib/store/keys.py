@@ -228,6 +228,14 @@ def sora_push(channel_id: str, order: str) -> Key:
     return Key(sora_pushes(channel_id), order)
 
 
+def sora_lease(channel_id: str) -> Key:
+    """Who sends a channel's listeners what they are owed; it stands before all of that."""
+    return Key(sora_pushes(channel_id), ONLY)
+
+
+SORA_FIRST_PUSH: Final = "0"
+
+
 def sora_upstreams(channel_id: str) -> str:
     """The partition of what a media server still has to be told of a channel, in the order of the writes."""
     return f"SU{ids.short_hash(channel_id)}"
