@@ -57,6 +57,10 @@ REWRITES: Final = (
 )
 
 
+WITHOUT_BEATS: Final = frozenset({"/signaling"})
+"""Where clients read each message as JSON, and a line's end is none."""
+
+
 def rewrites(environ: Mapping[str, str]) -> dict[str, str]:
     """Path of a WebSocket request -> its `endpoint`, for this deployment's base paths."""
     return {
