@@ -130,7 +130,7 @@ def _merged(event: Event) -> list[Action]:
     ours = _news(kept_s)
     if event.final:
         ours.append(assign(StreamRow.final, True))
-    return ours + [assign(_field(name), text) for name, text in event.fields.items()]
+    return [assign(_field(name), text) for name, text in event.fields.items()] + ours
 
 
 def _news(kept_s: int) -> list[Action]:
