@@ -1,6 +1,7 @@
 """What each operation costs in storage calls, exactly; counted below botocore."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.sora.api import (
 from tests.support.storage import Storage, item_size
 
 WRITE_UNIT = 1024
-CHANGES = (
+CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (
     (PUT, {"metadata": {"mood": "busy", "hand": True}}),
     (PUT_ITEM, {"key": "mood", "value": "free"}),
     (DELETE_ITEM, {"key": "mood"}),

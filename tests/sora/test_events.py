@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 
@@ -151,7 +152,8 @@ def test_other_events_change_nothing(kind, table):
 @pytest.mark.parametrize("name", ["channel_id", "connection_id"])
 def test_an_event_names_its_connection(kind, name, table):
     whole = {"type": f"connection.{kind}", "channel_id": "c", "connection_id": "i"}
-    for wrong in (1, None, [], {}, True):
+    wrongs: tuple[Any, ...] = (1, None, [], {}, True)
+    for wrong in wrongs:
         answer = serve("POST", "/sora/event", json.dumps(whole | {name: wrong}).encode())
         (reason,) = answer.json()["error_reason"]
         assert (answer.status, reason["error"], reason["path"]) == (400, "wrong_type", [name])

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import Any, Final
 
 import pytest
 
@@ -30,7 +31,21 @@ from tests.sora.api import (
 )
 from tests.support.counts import full
 
-VALUES = (None, False, True, 0, -1, 1.5, "", "x", "日本語", [], {}, [None, {"a": [1]}], 10**40)
+VALUES: Final[tuple[Any, ...]] = (
+    None,
+    False,
+    True,
+    0,
+    -1,
+    1.5,
+    "",
+    "x",
+    "日本語",
+    [],
+    {},
+    [None, {"a": [1]}],
+    10**40,
+)
 STRANGE = (
     "a#b",
     "a/b",
@@ -215,7 +230,7 @@ def test_a_list_that_no_function_can_give_is_refused_whole(table):
     assert refusal(rpc(LIST, channel_id="large")) == (400, "ResponseTooLarge")
 
 
-PUSHES = (
+PUSHES: Final[tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]] = (
     (PUT, {"metadata": {"b": 2}}, {"action": "PutMetadata", "metadata": {"b": 2}}),
     (DELETE, {}, {"action": "DeleteMetadata", "metadata": {"a": 1}}),
     (PUT_ITEM, {"key": "b", "value": None}, {"action": "PutMetadataItem", "key": "b", "value": None}),

@@ -1,6 +1,7 @@
 """What the API refuses, in which words, and what comes first (contract 1.1 and 1.2)."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -178,7 +179,7 @@ def test_each_operation_demands_its_keys(operation, names, table):
     assert rpc(operation, {name: RICHEST[name] for name in names}).status == 200
 
 
-WRONG = {
+WRONG: dict[str, list[Any]] = {
     "channel_id": [1, None, [], {}, True],
     "connection_id": [1, None, [], {}, False],
     "metadata": [1, None, [], "x", True],
