@@ -1,12 +1,13 @@
 """What callers and media servers can do: the six operations, and the three events that count."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from chalicelib.realtime import fronts
 from chalicelib.sora import messages, metadata, settings, store
 from chalicelib.sora.errors import AnswerTooLarge, MetadataTooLarge
 from chalicelib.sora.messages import Ask, Event, Listed
-from chalicelib.sora.store import EMPTY, Announce, Decide
+from chalicelib.sora.store import EMPTY, Announce, ConnectionRow, Decide
 
 LARGEST_ANSWER: Final = 6 * 1024 * 1024 - 1024
 """What a function may give, as JSON in JSON, less what is around the body."""
@@ -19,10 +20,20 @@ def perform(operation: str, ask: Ask) -> str:
 
 def every(ask: Ask) -> str:
     """The connections of a channel with their metadata.  Raises `AnswerTooLarge`, `Unavailable`."""
-    return messages.spell_list(_within_limit(store.living(ask.channel_id)))
+    return messages.spell_list(_within_limit(_there(store.living(ask.channel_id))))
 
 
-def _within_limit(rows: Iterator[store.ConnectionRow]) -> Iterator[Listed]:
+def _there(rows: Iterable[ConnectionRow]) -> Iterator[ConnectionRow]:
+    """All but those whose sockets went with their front; it is asked after only where there are sockets."""
+    alive: Mapping[str, object] | None = None
+    for row in rows:
+        if row.front is not None and alive is None:
+            alive = fronts.alive()
+        if row.front is None or (alive is not None and row.front in alive):
+            yield row
+
+
+def _within_limit(rows: Iterable[ConnectionRow]) -> Iterator[Listed]:
     """What the list shows, as long as a function can give it whole.  Raises `AnswerTooLarge`."""
     length = 0
     for row in rows:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.sora.store import ConnectionRow
+from chalicelib.store import keys, writes
 from tests.conftest import Stack
 from tests.sora.api import (
     CHANNEL,
@@ -132,3 +134,16 @@ def test_who_has_ended_leaves_a_small_row(storage, stack):
     go()
     (row,) = stack.rows()
     assert item_size(row) <= 96
+
+
+def test_who_is_there_by_a_socket_adds_the_registry_every_few_seconds(storage, stack):
+    come()
+    key = keys.sora_connection(CHANNEL, "gone")
+    writes.put(
+        ConnectionRow(
+            *key, channel_id=CHANNEL, connection_id="gone", version="v", socket_id="s", front="dead"
+        )
+    )
+    assert spent(storage, lambda: rpc(LIST, channel_id=CHANNEL)) == ["Query", "Query"]
+    assert spent(storage, lambda: rpc(LIST, channel_id=CHANNEL)) == ["Query"]
+    assert len(rpc(LIST, channel_id=CHANNEL).json()) == 1
