@@ -173,6 +173,11 @@ def present(channel_id: str) -> list[ConnectionRow]:
     return list(writes.query_all(ConnectionRow, partition, consistent=True, prefix=prefix))
 
 
+def was_there(channel_id: str, sk: str) -> bool:
+    """Whether there is a row of a connection, be it only the mark that its end left."""
+    return writes.get(ConnectionRow, keys.sora_channel(channel_id), sk, consistent=True) is not None
+
+
 def ended(socket: Socket, session: Session) -> None:
     """End the connection of a session that has ended.  Raises `Unavailable`, and then it is done later."""
     seat = _seat.decode(session.who)

@@ -130,7 +130,7 @@ def _serve(channel_id: str, lease: _Lease, until: float) -> None:
         queue = list(_queued(channel_id))
         if not queue:
             return
-        room = _Room([row for row in rows if row.channel_id == channel_id], queue)
+        room = _Room(channel_id, rows, queue)
         served = room.tell_all(queue, lease, until)
         if len(served) == 1:
             writes.delete(served[0].pk, served[0].sk)
@@ -144,11 +144,17 @@ def _serve(channel_id: str, lease: _Lease, until: float) -> None:
 class _Room:
     """A channel as what it is owed unfolds: who is there, and who of them can be told."""
 
-    def __init__(self, rows: Sequence[ConnectionRow], queue: Sequence[QueuedRow]) -> None:
+    def __init__(self, channel_id: str, rows: Sequence[ConnectionRow], queue: Sequence[QueuedRow]) -> None:
         alive = fronts.alive()
+        self._channel_id = channel_id
         self._known = {row.sk: row for row in rows}
+        """Also those of whom the mark is left that their end leaves, which names no channel."""
         coming = {row.about for row in queue if row.event == CREATED}
-        self._there = {row.sk: row for row in rows if listeners.is_there(row, alive) and row.sk not in coming}
+        self._there = {
+            row.sk: row
+            for row in rows
+            if row.channel_id == channel_id and listeners.is_there(row, alive) and row.sk not in coming
+        }
         self._entries: dict[str, str] = {}
         self._deaf: set[str] = set()
         self.gone: dict[str, ConnectionRow] = {}
@@ -178,7 +184,7 @@ class _Room:
     def _welcome(self, row: QueuedRow) -> bool:
         comer = self._known.get(row.about or "")
         if comer is None:
-            return False
+            return not listeners.was_there(self._channel_id, row.about or "")
         others = list(self._there.values())
         if comer.ended_at is None:
             self._there[comer.sk] = comer

@@ -27,7 +27,7 @@ class Listener(Socket):
     @property
     def heard(self) -> list[dict[str, Any]]:
         """What came."""
-        return [json.loads(text) for text in self.line.texts]
+        return [json.loads(text) for text in self.line.texts if text.startswith("{")]
 
     def events(self) -> list[tuple[str, str]]:
         """The notices that came: what happened, and to whom."""

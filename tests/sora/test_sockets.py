@@ -7,29 +7,32 @@ from typing import Any
 
 import pytest
 
+import app
+from chalicelib.outbox import owed
 from chalicelib.realtime.ports import Outcome
-from chalicelib.sora import listeners, notices
+from chalicelib.sora import listeners, notices, store
+from chalicelib.store import keys
+from infra.gateway import events
 from tests.sora import api
 from tests.sora.api import CONNECTION, GET, LIST, NO_CONNECTION, PUT, about, come, done, event, given, go, rpc
 from tests.sora.listening import CHANNEL, Listener, counts
-from tests.support.faults import Kind  # noqa: F401 - see below
 from tests.support.world import MODES, World
 
 ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 
 @pytest.fixture(params=MODES)
-def world(request, stack, credentials, monkeypatch) -> Iterator[World]:
+def world(request, table, credentials, monkeypatch) -> Iterator[World]:
     """A deployment of each kind."""
-    made = World(stack, credentials, monkeypatch, request.param)
+    made = World(table, credentials, monkeypatch, request.param)
     yield made
     made.leave()
 
 
 @pytest.fixture
-def rows(stack, credentials, monkeypatch) -> Iterator[World]:
+def rows(table, credentials, monkeypatch) -> Iterator[World]:
     """Behind API Gateway."""
-    made = World(stack, credentials, monkeypatch, "rows")
+    made = World(table, credentials, monkeypatch, "rows")
     yield made
     made.leave()
 
@@ -217,16 +220,14 @@ def test_who_went_before_it_came_does_not_stay(world):
 
 def test_nobody_is_told_twice_by_a_kick_that_comes_again(world):
     one = listener(world)
-    bodies = []
-    put = rpc(PUT, about(one.me, metadata={"a": 1}, push=True))
-    done(put)
+    done(rpc(PUT, about(one.me, metadata={"a": 1}, push=True)))
     bodies = world.due("sora.push")
     world.work(*bodies)
     world.work(*bodies)
     assert len(one.pushes()) == 1
 
 
-def test_what_a_channel_is_owed_is_found_without_its_kick(world):
+def test_what_a_channel_is_owed_is_found_without_its_kick(world, monkeypatch):
     one = listener(world)
     world.lose_kicks = True
     world.kicked.clear()
@@ -234,10 +235,7 @@ def test_what_a_channel_is_owed_is_found_without_its_kick(world):
     world.kicked.clear()
     world.lose_kicks = False
     world.stack.messages()
-    api_kinds = ["sora.push"]
-    from chalicelib.outbox import owed
-
-    owed.kinds = lambda: api_kinds  # type: ignore[assignment]
+    monkeypatch.setattr(owed, "kinds", lambda: [store.PUSH])
     world.advance(61)
     world.tick()
     world.drain()
@@ -391,9 +389,6 @@ def test_json_without_a_type_is_no_message_of_either(rows):
 
 
 def test_the_handshake_of_listeners_has_a_path_and_no_sub_protocol(world):
-    import app
-    from infra.gateway import events
-
     for endpoint in ("/signaling", None):
         asked = events.connect(*listener_address(world), [("Host", "x")], "", endpoint)
         assert app.ws_connect(asked, None) == {"statusCode": 200}
@@ -441,8 +436,6 @@ def lives(world: World) -> list[dict[str, Any]]:
 
 def life_of(world: World, channel_id: str) -> Any:
     """Where the life of a channel stands."""
-    from chalicelib.store import keys
-
     return keys.sora_session(channel_id)
 
 
