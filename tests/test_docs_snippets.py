@@ -18,6 +18,7 @@ from chalicelib import settings as process
 from chalicelib.jitsi.settings import JitsiSettings
 from chalicelib.owt.settings import OwtSettings
 from chalicelib.sora.settings import SoraSettings
+from chalicelib.wcs.settings import WcsSettings
 from infra import tls
 from infra.gateway import settings as gateway
 from tests.prosody.tools import tool
@@ -25,6 +26,7 @@ from tests.prosody.tools import tool
 ROOT: Final = Path(__file__).parents[1]
 JITSI_GUIDE: Final = ROOT / "docs" / "jitsi.md"
 OWT_GUIDE: Final = ROOT / "docs" / "owt.md"
+WCS_GUIDE: Final = ROOT / "docs" / "wcs.md"
 SORA_GUIDES: Final = (ROOT / "docs" / "sora.md", ROOT / "docs" / "sora.ja.md")
 PROSODY_MODULE: Final = ROOT / "infra" / "prosody" / "mod_foyer_visitors.lua"
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -311,6 +313,11 @@ def test_the_guide_names_each_owt_setting_with_its_default() -> None:
     assert table == defaults(OwtSettings, "OWT_")
 
 
+def test_the_guide_names_each_wcs_setting_with_its_default() -> None:
+    table = {name: value for name, value in rows(WCS_GUIDE.read_text()).items() if name.startswith("WCS_")}
+    assert table == defaults(WcsSettings, "WCS_")
+
+
 @pytest.mark.parametrize("guide", SORA_GUIDES, ids=lambda guide: guide.name)
 def test_the_guides_name_each_sora_setting_with_its_default(guide: Path) -> None:
     table = {name: value for name, value in rows(guide.read_text()).items() if name.startswith("SORA_")}
@@ -329,6 +336,7 @@ def test_both_guides_to_sora_show_the_same_snippets() -> None:
         ("OWT_", set(defaults(OwtSettings, "OWT_")) | {"OWT_REST"}),  # the JavaScript SDK's name for itself
         # A caller's own name for the key that it sends, in commands.
         ("SORA_", set(defaults(SoraSettings, "SORA_")) | {"SORA_API_KEY", "SORA_EVENT_KEY"}),
+        ("WCS_", set(defaults(WcsSettings, "WCS_"))),
         ("FOYER_", set(defaults(process.Settings, "FOYER_")) | process.NOT_OURS),
         ("GATEWAY_", set(defaults(gateway._Given, "GATEWAY_"))),
     ],
