@@ -29,7 +29,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
 
 
 class Rewrites(NamedTuple):
-    """The WebSocket paths of one facade."""
+    """The WebSocket paths of one facade; those without a setting stand where all clients expect them."""
 
     setting: str
     base: str
@@ -54,6 +54,7 @@ REWRITES: Final = (
             "/visitors-list/websocket",
         ),
     ),
+    Rewrites("", "", ("/signaling",)),
 )
 
 
