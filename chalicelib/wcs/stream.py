@@ -35,6 +35,8 @@ FIELDS: Final = (
 NEVER: Final = "sdp"
 MOST_FIELDS: Final = 100
 LONGEST_ID: Final = 1024
+LONGEST_NAME: Final = 1024
+"""Bytes of a field's name; DynamoDB takes 64 KB."""
 LARGEST: Final = 300_000
 """Bytes of names and texts; DynamoDB takes 400 KB in an item."""
 
@@ -116,10 +118,15 @@ def is_whole(text: str) -> bool:
 
 def keep(members: Fields) -> dict[str, str]:
     """What of an event is stored: all of it but `sdp`, or what the contract names where that is too much."""
-    found = {name: text for name, text in members.items() if name != NEVER and is_whole(name)}
+    found = {name: text for name, text in members.items() if name != NEVER and _is_name(name)}
     if len(found) > MOST_FIELDS or size(found) > LARGEST:
         found = documented(found)
     return found
+
+
+def _is_name(name: str) -> bool:
+    """Whether an attribute can have this name."""
+    return is_whole(name) and len(name.encode()) <= LONGEST_NAME
 
 
 def documented(fields: Fields) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Who may tell, and who may ask (contract section 4): every refusal says why in the log, and only there."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -175,7 +176,7 @@ def test_a_hook_that_nobody_has_is_a_404_whoever_calls(given):
 
 # The stream API
 
-CALLS = (("find_all", None), ("find", {}), ("terminate", {"name": "b4e7"}))
+CALLS: tuple[tuple[str, Any], ...] = (("find_all", None), ("find", {}), ("terminate", {"name": "b4e7"}))
 
 
 def test_on_the_local_stage_anybody_may_ask(server):

@@ -3,6 +3,7 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -152,13 +153,8 @@ def test_news_that_meet_the_look_are_never_lost(monkeypatch):
         store.record(read(session))
         for _ in range(3):
             ahead[0] += 50
-            all_at_once(
-                [
-                    lambda listed=listed: reaper.look(listed),
-                    lambda session=session: store.record(read(session)),
-                    lambda session=session: store.record(read(session)),
-                ]
-            )
+            hear = partial(store.record, read(session))
+            all_at_once([partial(reaper.look, listed), hear, hear])
             row, owes = store.read(where), writes.get(store.ListedRow, *listed, consistent=True)
             assert row is not None
             assert owes is not None

@@ -209,6 +209,12 @@ def test_of_fields_of_the_contract_that_are_too_long_the_largest_go(server, user
     assert user.one() == kept(info="x" * 200_000)
 
 
+@pytest.mark.parametrize("name", ["n" * 1025, "é" * 513, "n" * 70_000, "\ud83d"])
+def test_a_field_whose_name_nobody_can_store_is_echoed_and_not_kept(server, user, name):
+    server.tell(**{name: 1})
+    assert user.one() == kept()
+
+
 def test_an_id_of_a_server_may_be_long(server, user):
     server.tell(nodeId="n" * 400_000)
     assert user.one() == kept(nodeId=...)
