@@ -23,6 +23,7 @@ import pytest
 from chalicelib.jitsi.settings import JitsiSettings
 from chalicelib.owt.settings import OwtSettings
 from chalicelib.settings import Settings
+from chalicelib.sora.settings import SoraSettings
 from chalicelib.wcs.settings import WcsSettings
 from infra import endpoints, local, tls
 from infra.children import ROOT
@@ -274,7 +275,7 @@ def test_the_port_for_tls_is_not_taken_by_the_plain_one(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [f"{prefix}_NO_SUCH_THING" for prefix in ("JITSI", "OWT", "WCS", "GATEWAY", "FOYER")]
+    "name", [f"{prefix}_NO_SUCH_THING" for prefix in ("JITSI", "OWT", "SORA", "WCS", "GATEWAY", "FOYER")]
 )
 def test_an_unknown_setting_stops_the_start_with_one_clear_line(run: Starter, name: str):
     started = run(**{name: "1"})
@@ -392,6 +393,7 @@ def test_settings_of_the_environment_win(tmp_path: Path):
         "JITSI_QUEUE_BASE_PATH": "/wait/",
         "OWT_SUPER_SERVICE_ID": "5e0d0c0a0b0c0d0e0f101112",
         "OWT_SUPER_SERVICE_KEY": "21989",
+        "SORA_API_KEYS": "new, old",
         "WCS_SECRETS": "other:third,my_api:s3c:ret,my_api:second",
     }
     credentials = Credentials(tmp_path, environ)
@@ -411,6 +413,8 @@ def test_settings_of_the_environment_win(tmp_path: Path):
         "super_service_id": "5e0d0c0a0b0c0d0e0f101112",
         "super_service_key": "21989",
     }
+    assert found["sora"] == {"key": "new"}
+    assert (made["SORA_OPEN"], made["SORA_SOCKET_OPEN"]) == ("false", "true")
     assert found["wcs"] == {"base_path": "/rest/my_api", "secret": "s3c:ret"}
     with pytest.raises(CannotSign):
         credentials.server_token()
@@ -422,12 +426,14 @@ def fields(cls: Any) -> list[str]:
 
 
 def test_every_setting_is_documented():
-    text = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("local", "jitsi", "owt", "wcs"))
+    guides = ("local", "jitsi", "owt", "sora", "wcs")
+    text = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in guides)
     plain = {"PORT", "TLS_PORT", "TLS_CERT", "TLS_KEY"}
     names = [f"FOYER_{name}" for name in fields(Settings)] + [
         f"JITSI_{name}" for name in fields(JitsiSettings)
     ]
     names += [f"OWT_{name}" for name in fields(OwtSettings)]
+    names += [f"SORA_{name}" for name in fields(SoraSettings)]
     names += [f"WCS_{name}" for name in fields(WcsSettings)]
     names += [name if name in plain else f"GATEWAY_{name}" for name in fields(gateway_settings._Given)]
 

@@ -299,7 +299,7 @@ def order(row: ConnectionRow) -> str:
     return latest
 
 
-def _owed(channel_id: str, order: str, data: str) -> list[OwedRow]:
+def _owed(channel_id: str, at: str, data: str) -> list[OwedRow]:
     """The rows of what a push owes: to the listeners here, and to a media server where there is one.
 
     What no gateway would take is not owed.
@@ -311,7 +311,7 @@ def _owed(channel_id: str, order: str, data: str) -> list[OwedRow]:
     # Due a moment ago: the clock of who serves it may be behind.
     now = clock.now() - CLOCKS_APART_S
     expires_at = int(now) + PUSH_KEPT_S
-    key = keys.sora_push(channel_id, order)
+    key = keys.sora_push(channel_id, at)
     rows: list[OwedRow] = [
         PushRow(
             *key,
@@ -324,7 +324,7 @@ def _owed(channel_id: str, order: str, data: str) -> list[OwedRow]:
         )
     ]
     if settings.get().upstream_url:
-        key = keys.sora_upstream(channel_id, order)
+        key = keys.sora_upstream(channel_id, at)
         rows.append(
             UpstreamRow(
                 *key,
