@@ -14,7 +14,8 @@ from chalicelib.wcs.errors import NoHook
 from chalicelib.wcs.stream import Fields, Wanted
 from chalicelib.wire import untrusted
 
-LARGEST_BODY: Final = 2 << 20
+LARGEST_BODY: Final = 1 << 20
+"""Bytes; what is echoed has to fit into a Lambda function's answer, three times as long there at worst."""
 CONNECT: Final = "connect"
 STATUS: Final = "StreamStatusEvent"
 KEEP_ALIVE: Final = "StreamKeepAliveEvent"

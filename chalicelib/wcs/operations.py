@@ -22,7 +22,7 @@ class WcsQuery(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _FAILS: Final = {500: ("Storage failed", WcsProblem)}
 _BAD: Final = {400: ("The body is not a JSON object, or not of this form", WcsProblem)}
-_LARGE: Final = {413: ("The body is larger than 2 MiB", WcsProblem)}
+_LARGE: Final = {413: ("The body is larger than 1 MiB", WcsProblem)}
 _NONE: Final = {404: ("There is no such stream", WcsProblem)}
 _KEY: Final = {401: ("No key or login, or not one of ours", WcsProblem)}
 _WRONG_METHOD: Final = {405: ("This method is not allowed here", WcsProblem)}

@@ -101,7 +101,7 @@ def test_what_is_no_object_is_a_400(server, hook, body):
     assert error(server.post(hook, body)) == 400
 
 
-def test_a_body_of_more_than_2_mib_is_a_413(server):
+def test_a_body_of_more_than_1_mib_is_a_413(server):
     assert error(server.post("StreamStatusEvent", b"{" + b" " * LARGEST_BODY + b"}")) == 413
 
 
