@@ -7,8 +7,10 @@ that nobody else has since; the row that a refused write shows is what the next 
 import itertools
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
 from pynamodb.expressions.update import Action
@@ -46,8 +48,8 @@ MARKS: Final = "."
 MARK: Final = 6
 KEPT_MARKS: Final = 12
 TRIES: Final = 200
-SHORTEST_PAUSE_S: Final = 0.002
-LONGEST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 0.005
+TURNS: Final = 256
 
 
 class ConnectionRow(Item):
@@ -234,6 +236,30 @@ def change_and_push(
 
 
 def _change(channel_id: str, connection_id: str, decide: Decide, owe: Owe) -> tuple[str, str]:
+    with _turn(keys.sora_connection(channel_id, connection_id)):
+        return _change_in_turn(channel_id, connection_id, decide, owe)
+
+
+@contextmanager
+def _turn(key: Key) -> Iterator[None]:
+    """Have the changes of one connection wait for each other in this process: then none of them starves.
+
+    Those of other processes meet at the row.  Raises `Unavailable` when time is up.
+    """
+    lock = _turns[hash(key) % len(_turns)]
+    left = table.remaining()
+    if not lock.acquire(timeout=-1 if left is None else max(0.0, left - table.READ_TIMEOUT_S)):
+        raise Unavailable("storage is overloaded")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+_turns: Final = tuple(threading.Lock() for _ in range(TURNS))
+
+
+def _change_in_turn(channel_id: str, connection_id: str, decide: Decide, owe: Owe) -> tuple[str, str]:
     row = find(channel_id, connection_id)
     for tried in itertools.count():
         before = row.metadata or EMPTY
@@ -284,11 +310,14 @@ def _marked(version: str | None, mark: str) -> str:
 
 
 def _pause(tried: int) -> None:
-    """Let the others finish.  Raises `Unavailable` when time is up."""
+    """Let who was first go, for a moment: the row is at hand, and who waited long is not to wait longer.
+
+    Raises `Unavailable` when time is up.
+    """
     left = table.remaining()
     if tried >= TRIES or (left is not None and left < table.READ_TIMEOUT_S):
         raise Unavailable("storage is overloaded")
-    time.sleep(random.uniform(0, min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2 ** min(tried, 10))))
+    time.sleep(random.uniform(0, LONGEST_PAUSE_S))
 
 
 def order(row: ConnectionRow) -> str:
