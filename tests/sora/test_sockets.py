@@ -3,14 +3,16 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 import app
+from chalicelib.errors import Unavailable
 from chalicelib.outbox import owed
 from chalicelib.realtime.ports import Outcome
-from chalicelib.sora import listeners, notices, store
+from chalicelib.sora import listeners, notices, push, store
 from chalicelib.store import keys
 from infra.gateway import events
 from tests.sora import api
@@ -508,3 +510,79 @@ def test_events_of_the_media_server_are_not_told(world):
     assert event("connection.updated").status == 200
     world.drain()
     assert len(one.heard) == 1
+
+
+# Outages
+
+
+@contextmanager
+def no_transactions(monkeypatch) -> Iterator[None]:
+    """Storage takes no transaction for a while."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise Unavailable("storage does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(listeners.writes, "transact", refuse)
+        yield
+
+
+def test_who_cannot_be_kept_is_told_so_and_closed(world, monkeypatch):
+    one = Listener(world)
+    with no_transactions(monkeypatch):
+        one.join()
+    assert [each["type"] for each in one.heard] == ["error"]
+    assert one.line.code == 1011
+    assert one.lost() == 200
+    assert done(rpc(LIST, channel_id=CHANNEL)) == []
+    assert listener(world).events()
+
+
+@pytest.mark.parametrize("leave", ["leave", "lost"])
+def test_an_end_that_storage_did_not_take_is_told_later(world, monkeypatch, leave):
+    one, two = listener(world), listener(world)
+    with no_transactions(monkeypatch):
+        getattr(two, leave)()
+    two.gone()
+    world.drain()
+    assert one.events()[-1] == ("connection.created", two.me)
+    world.advance(35)
+    world.drain()
+    assert one.events()[-1] == ("connection.destroyed", two.me)
+
+
+def test_a_worker_that_died_is_replaced_when_its_lease_is_over(world, monkeypatch):
+    one = listener(world)
+    done(rpc(PUT, about(one.me, metadata={"n": 0}, push=True)))
+    bodies = world.due(store.PUSH)
+    died = push._Lease(CHANNEL)
+    assert died.take()
+    world.work(*bodies)
+    assert one.pushes() == []
+    world.advance(push.LEASE_S + 1)
+    world.work(*bodies)
+    assert len(one.pushes()) == 1
+    assert not died.keep()
+
+
+def test_who_comes_while_others_are_told_is_told_in_his_turn(world, monkeypatch):
+    one = listener(world)
+    done(rpc(PUT, about(one.me, metadata={"n": 0}, push=True)))
+    two = Listener(world)
+    came: list[bool] = []
+    present = listeners.present
+
+    def just_then(channel_id):
+        found = present(channel_id)
+        if not came:
+            came.append(True)
+            two.say(type="connect", role="recvonly", channel_id=CHANNEL)
+            done(rpc(PUT, about(one.me, metadata={"n": 1}, push=True)))
+        return found
+
+    monkeypatch.setattr(listeners, "present", just_then)
+    world.drain()
+    assert [each["metadata"]["n"] for each in one.pushes()] == [0, 1]
+    assert two.heard[0]["connection_id"] == two.me
+    assert [each["metadata"]["n"] for each in two.pushes()] == [1]
+    assert one.events() == [("connection.created", one.me), ("connection.created", two.me)]
