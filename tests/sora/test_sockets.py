@@ -11,9 +11,10 @@ import pytest
 import app
 from chalicelib.errors import Unavailable
 from chalicelib.outbox import owed
+from chalicelib.realtime import fronts
 from chalicelib.realtime.ports import Outcome
 from chalicelib.sora import listeners, notices, push, store
-from chalicelib.store import keys
+from chalicelib.store import keys, writes
 from infra.gateway import events
 from tests.sora import api
 from tests.sora.api import CONNECTION, GET, LIST, NO_CONNECTION, PUT, about, come, done, event, given, go, rpc
@@ -295,12 +296,13 @@ def test_what_two_readers_would_understand_differently_is_refused(rows, text):
 
 def test_a_key_is_asked_for(world, monkeypatch):
     given(monkeypatch, OPEN="false", SOCKET_OPEN="false", SOCKET_KEYS="first,second")
-    for asked in (
+    wrong: list[dict[str, Any]] = [
         {},
         {"metadata": {"access_token": "wrong"}},
         {"metadata": {"access_token": 1}},
         {"metadata": []},
-    ):
+    ]
+    for asked in wrong:
         one = Listener(world)
         one.say(type="connect", role="recvonly", channel_id=CHANNEL, **asked)
         assert [each["type"] for each in one.heard] == ["error"]
@@ -392,15 +394,14 @@ def test_json_without_a_type_is_no_message_of_either(rows):
 
 def test_the_handshake_of_listeners_has_a_path_and_no_sub_protocol(world):
     for endpoint in ("/signaling", None):
-        asked = events.connect(*listener_address(world), [("Host", "x")], "", endpoint)
-        assert app.ws_connect(asked, None) == {"statusCode": 200}
-    asked = events.connect(*listener_address(world), [("Host", "x")], "", "/nowhere")
-    assert app.ws_connect(asked, None) == {"statusCode": 404}
+        assert app.ws_connect(handshake(world, endpoint), None) == {"statusCode": 200}
+    assert app.ws_connect(handshake(world, "/nowhere"), None) == {"statusCode": 404}
 
 
-def listener_address(world: World) -> tuple[Any, ...]:
-    """What a handshake's event says of its socket."""
-    return Listener(world)._about
+def handshake(world: World, endpoint: str | None) -> dict[str, Any]:
+    """The event of a new socket's handshake."""
+    identity, peer, at_ms, stage, api_id = Listener(world)._about
+    return events.connect(identity, peer, at_ms, stage, api_id, [("Host", "x")], "", endpoint)
 
 
 # Looking
@@ -409,7 +410,7 @@ def listener_address(world: World) -> tuple[Any, ...]:
 def test_who_went_without_a_word_is_found_by_a_look(world, monkeypatch):
     one, two = listener(world), listener(world, channel_id="other")
     world.advance(listeners.LOOK_S + 1)
-    monkeypatch.setattr(listeners.fronts, "alive", lambda fresh=False: {})
+    monkeypatch.setattr(fronts, "alive", lambda fresh=False: {})
     listeners.look(life_of(world, CHANNEL))
     monkeypatch.undo()
     assert done(rpc(LIST, channel_id=CHANNEL)) == []
@@ -523,7 +524,7 @@ def no_transactions(monkeypatch) -> Iterator[None]:
         raise Unavailable("storage does not answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(listeners.writes, "transact", refuse)
+        patch.setattr(writes, "transact", refuse)
         yield
 
 
