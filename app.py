@@ -8,7 +8,8 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
 from chalicelib import journal, settings
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
-from chalicelib.realtime import fanout
+from chalicelib.realtime import fanout, protocols
+from chalicelib.sora import settings as sora_settings
 from chalicelib.store import table
 
 app = Chalice(app_name="foyer")
@@ -29,9 +30,25 @@ if REST or WORK:
     from chalicelib.loop import settings as loop_settings
     from chalicelib.owt import settings as owt_settings
     from chalicelib.owt import vault
+    from chalicelib.wcs import settings as wcs_settings
 
 if SOCKETS:
-    from chalicelib.jitsi import sockets
+    from chalicelib.jitsi import sockets as stomp_sockets
+
+    protocols.offer(stomp_sockets.SPOKEN)
+
+if SOCKETS:
+    from chalicelib.sora import sockets as sora_sockets
+
+    protocols.offer(sora_sockets.SPOKEN)
+
+if SOCKETS or WORK:
+    from chalicelib.jitsi import actions as jitsi_actions
+    from chalicelib.sora import listeners
+
+    protocols.ends(protocols.OTHERS, jitsi_actions.ended)
+    protocols.ends(listeners.VERSION, listeners.ended)
+    protocols.later(jitsi_actions.leave_later)
 
 if REST:
     from chalicelib.jitsi import operations as jitsi_operations
@@ -41,18 +58,26 @@ if REST:
     from chalicelib.loop.routes import every as loop_routes
     from chalicelib.owt import operations as owt_operations
     from chalicelib.owt.routes import every as owt_routes
+    from chalicelib.sora import operations as sora_operations
+    from chalicelib.sora import routes as sora_routes
     from chalicelib.system import routes as system_routes
+    from chalicelib.wcs import operations as wcs_operations
+    from chalicelib.wcs import routes as wcs_routes
 
     app.register_blueprint(system_routes.bp)
     app.register_blueprint(jitsi_routes.bp)
     for blueprint in (*owt_routes.BLUEPRINTS, *loop_routes.BLUEPRINTS):
         app.register_blueprint(blueprint)
+    app.register_blueprint(sora_routes.bp)
+    app.register_blueprint(wcs_routes.bp)
     system_routes.offer(
         [
             *system_routes.OPERATIONS,
             *jitsi_operations.OPERATIONS,
             *owt_operations.every(),
             *loop_operations.every(),
+            *sora_operations.OPERATIONS,
+            *wcs_operations.every(),
         ]
     )
 
@@ -75,23 +100,38 @@ if WORK:
     owed.serve(services.PURGE, purge.service_work)
     owed.serve(loop_rooms.ROOM, loop_sweep.room_work)
 
+if WORK:
+    from chalicelib.sora import push, upstream
+    from chalicelib.sora import store as sora_store
+
+    owed.serve(sora_store.PUSH, push.push)
+    owed.serve(sora_store.UPSTREAM, upstream.tell)
+    owed.serve(listeners.LOOK, listeners.look)
+    owed.serve(listeners.LEFT, listeners.left, swept=False)
+
+if WORK:
+    from chalicelib.wcs import reaper
+    from chalicelib.wcs import store as wcs_store
+
+    owed.serve(wcs_store.STALE, reaper.look)
+
 
 @app.on_ws_connect()
 def ws_connect(event: WebsocketEvent) -> Any:
     """A handshake."""
-    return sockets.connect(event.to_dict())
+    return protocols.handshake(event.to_dict())
 
 
 @app.on_ws_message()
 def ws_message(event: WebsocketEvent) -> Any:
     """A message of a socket."""
-    return sockets.message(event.to_dict())
+    return protocols.message(event.to_dict())
 
 
 @app.on_ws_disconnect()
 def ws_disconnect(event: WebsocketEvent) -> Any:
     """A socket has gone."""
-    return sockets.disconnect(event.to_dict())
+    return protocols.disconnect(event.to_dict())
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
@@ -111,6 +151,7 @@ def warm() -> None:
     """Read the settings and make the clients, so that the first event finds them.  Raises `BadSetting`."""
     settings.get()
     jitsi_settings.get()
+    sora_settings.get()
     if REST or SOCKETS:
         auth.users()
         auth.servers()
@@ -123,6 +164,7 @@ def warm() -> None:
         vault.warm()
         loop_settings.get()
         loop_secrets.warm()
+        wcs_settings.get()
     if REST:
         loop_media.warm()
     if WORK:

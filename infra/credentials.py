@@ -20,6 +20,7 @@ SERVER_ISSUER = "jitsi"
 SERVER_AUDIENCE = "jitsi"
 MUC_PREFIX = "conference"
 MUC_DOMAIN = "meet.local"
+WCS_API = "my_api"
 SECRET = "secret:"
 SERVICE_ID_BYTES = 12
 HOUR_S = 3_600
@@ -106,6 +107,11 @@ class Credentials:
             "OWT_KEY_SECRET": secret(folder / "keys" / "owt-key-secret"),
             "LOOP_SECRET": secret(folder / "keys" / "loop-secret"),
         }
+        made |= {
+            # Open to everybody on this machine, until keys are given.
+            "SORA_OPEN": "false" if given.get("SORA_API_KEYS") else "true",
+            "SORA_SOCKET_OPEN": "false" if given.get("SORA_SOCKET_KEYS") else "true",
+        }
         own_server_key = private_key(self.server_key_path)
         public = own_server_key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -118,6 +124,10 @@ class Credentials:
         self.server_key = own_server_key if trusted else None
         self.super_service_id = self._settings["OWT_SUPER_SERVICE_ID"]
         self.super_service_key = self._settings["OWT_SUPER_SERVICE_KEY"]
+        hooks = f"{WCS_API}:"
+        signed = [item.strip() for item in given.get("WCS_SECRETS", "").split(",")]
+        self.wcs_secret = next((item[len(hooks) :] for item in signed if item.startswith(hooks)), None)
+        self.sora_key = given.get("SORA_API_KEYS", "").split(",")[0].strip() or None
 
     def environment(self) -> dict[str, str]:
         """The settings that make the service trust these."""

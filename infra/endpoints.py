@@ -46,6 +46,8 @@ def document(
                 "super_service_key": credentials.super_service_key,
             },
             "loop": {"base_path": ""},
+            "sora": {"key": credentials.sora_key},
+            "wcs": {"base_path": f"/rest/{own.WCS_API}", "secret": credentials.wcs_secret},
         }
     )
 
@@ -74,6 +76,10 @@ def table(found: Mapping[str, Any], credentials: Credentials, notes: Mapping[str
         ("golive (Prosody)", f"{found['http']}{base}/golive"),
         ("conference management (OWT)", f"{found['http']}/v1/rooms"),
         ("rooms by invitation (Loop)", f"{found['http']}{found['loop']['base_path']}/rooms"),
+        ("metadata of connections (Sora)", f"{found['http']}/"),
+        ("event webhook of a Sora", f"{found['http']}/sora/event"),
+        ("hooks of a WCS", f"{found['http']}{found['wcs']['base_path']}"),
+        ("streams of all WCS", f"{found['http']}/rest-api/stream/find_all"),
         ("health", f"{found['http']}/healthz"),
     ]
     if "wss" in found:

@@ -60,6 +60,8 @@ SDK_ROOTS = frozenset(  # AWS, also in China
 WHOLE_FOLDERS_UNUSED = ("bin", "cffi", "pycparser")
 JUNK_FOLDERS = frozenset({"benchmarks", "examples", "test", "tests"})
 JUNK_SUFFIXES = frozenset({".pyi", ".pyx", ".pxd", ".c", ".h", ".cpp", ".typed", ".exe"})
+SETTINGS = ("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_")
+"""What the machine's environment says is not what is deployed."""
 LEGAL = ("AUTHORS", "COPYING", "LICENSE", "NOTICE")
 
 CHECK = """
@@ -136,11 +138,7 @@ def chalice_package(project: Path, stage: str, target: Path) -> dict[str, Any]:
         shutil.copy(project / "app.py", copy / "app.py")
         shutil.copy(project / MERGED, copy / "merged.json")
         (copy / "requirements.txt").touch()
-        environ = {
-            name: text
-            for name, text in os.environ.items()
-            if not name.startswith(("FOYER_", "JITSI_", "OWT_", "LOOP_"))
-        }
+        environ = {name: text for name, text in os.environ.items() if not name.startswith(SETTINGS)}
         environ |= {
             "AWS_DEFAULT_REGION": "us-east-1",
             "PYTHONDONTWRITEBYTECODE": "1",

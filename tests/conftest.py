@@ -21,7 +21,10 @@ from infra.emulator import REGION, Emulator
 from infra.resources import ensure_queue, ensure_table
 from tests.support import network, node
 
-OURS = ("FOYER_", "JITSI_", "OWT_", "LOOP_", "GATEWAY_", "AWS_", "PORT", "TLS_PORT", "LOCALSTACK_HOST")
+OURS = (
+    *("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_", "GATEWAY_"),
+    *("AWS_", "PORT", "TLS_PORT", "LOCALSTACK_HOST"),
+)
 TABLE = "foyer"
 QUEUE = "foyer-work"
 

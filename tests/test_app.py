@@ -8,7 +8,7 @@ import pytest
 import app
 from chalicelib import settings
 from chalicelib.jitsi import settings as jitsi_settings
-from chalicelib.system import health
+from chalicelib.store import health
 from tests.support.events import call
 
 

@@ -18,6 +18,8 @@ from chalicelib import settings as process
 from chalicelib.jitsi.settings import JitsiSettings
 from chalicelib.loop.settings import LoopSettings
 from chalicelib.owt.settings import OwtSettings
+from chalicelib.sora.settings import SoraSettings
+from chalicelib.wcs.settings import WcsSettings
 from infra import tls
 from infra.gateway import settings as gateway
 from tests.prosody.tools import tool
@@ -26,6 +28,8 @@ ROOT: Final = Path(__file__).parents[1]
 JITSI_GUIDE: Final = ROOT / "docs" / "jitsi.md"
 LOOP_GUIDE: Final = ROOT / "docs" / "loop.md"
 OWT_GUIDE: Final = ROOT / "docs" / "owt.md"
+WCS_GUIDE: Final = ROOT / "docs" / "wcs.md"
+SORA_GUIDES: Final = (ROOT / "docs" / "sora.md", ROOT / "docs" / "sora.ja.md")
 PROSODY_MODULE: Final = ROOT / "infra" / "prosody" / "mod_foyer_visitors.lua"
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -160,8 +164,9 @@ def free_port() -> int:
 
 def check_nginx(text: str, folder: Path) -> None:
     made = tls.ensure(folder / "tls")
-    text = re.sub(r"(ssl_certificate\s+)\S+;", rf"\g<1>{made.chain};", text)
+    text = re.sub(r"(ssl_(?:client_)?certificate\s+)\S+;", rf"\g<1>{made.chain};", text)
     text = re.sub(r"(ssl_certificate_key\s+)\S+;", rf"\g<1>{made.key};", text)
+    text = re.sub(r"(proxy_pass\s+https://)[a-z.]+;", r"\g<1>127.0.0.1;", text)
     text = re.sub(r"listen\s+443\b", f"listen 127.0.0.1:{free_port()}", text)
     if "server {" not in text:
         text = f"server {{ listen 127.0.0.1:{free_port()};\n{text}\n}}"
@@ -315,12 +320,31 @@ def test_the_guide_names_each_loop_setting_with_its_default() -> None:
     assert table == defaults(LoopSettings, "LOOP_")
 
 
+def test_the_guide_names_each_wcs_setting_with_its_default() -> None:
+    table = {name: value for name, value in rows(WCS_GUIDE.read_text()).items() if name.startswith("WCS_")}
+    assert table == defaults(WcsSettings, "WCS_")
+
+
+@pytest.mark.parametrize("guide", SORA_GUIDES, ids=lambda guide: guide.name)
+def test_the_guides_name_each_sora_setting_with_its_default(guide: Path) -> None:
+    table = {name: value for name, value in rows(guide.read_text()).items() if name.startswith("SORA_")}
+    assert table == defaults(SoraSettings, "SORA_")
+
+
+def test_both_guides_to_sora_show_the_same_snippets() -> None:
+    english, japanese = ([block[3] for block in FENCE.finditer(each.read_text())] for each in SORA_GUIDES)
+    assert english == japanese
+
+
 @pytest.mark.parametrize(
     ("prefix", "known"),
     [
         ("JITSI_", set(defaults(JitsiSettings, "JITSI_"))),
         ("OWT_", set(defaults(OwtSettings, "OWT_")) | {"OWT_REST"}),  # the JavaScript SDK's name for itself
         ("LOOP_", set(defaults(LoopSettings, "LOOP_")) | {"LOOP_URL"}),  # the guide's scripts have that one
+        # A caller's own name for the key that it sends, in commands.
+        ("SORA_", set(defaults(SoraSettings, "SORA_")) | {"SORA_API_KEY", "SORA_EVENT_KEY"}),
+        ("WCS_", set(defaults(WcsSettings, "WCS_"))),
         ("FOYER_", set(defaults(process.Settings, "FOYER_")) | process.NOT_OURS),
         ("GATEWAY_", set(defaults(gateway._Given, "GATEWAY_"))),
     ],

@@ -24,6 +24,8 @@ from chalicelib.jitsi.settings import JitsiSettings
 from chalicelib.loop.settings import LoopSettings
 from chalicelib.owt.settings import OwtSettings
 from chalicelib.settings import Settings
+from chalicelib.sora.settings import SoraSettings
+from chalicelib.wcs.settings import WcsSettings
 from infra import endpoints, local, tls
 from infra.children import ROOT
 from infra.credentials import CannotSign, Credentials
@@ -149,6 +151,7 @@ def test_a_run_is_usable_by_its_file_alone_and_keeps_its_rows(run: Starter, tmp_
     }
     assert set(found["owt"]) == {"super_service_id", "super_service_key"}
     assert found["loop"] == {"base_path": ""}
+    assert found["wcs"] == {"base_path": "/rest/my_api", "secret": None}
     assert get(f"{found['http']}/healthz") == 200
     assert [each["_id"] for each in services(found)] == [found["owt"]["super_service_id"]]
     assert golive(found, folder) == (200, {"conference": "room1@conference.meet.local", "status": "live"})
@@ -275,7 +278,8 @@ def test_the_port_for_tls_is_not_taken_by_the_plain_one(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [f"{part}_NO_SUCH_THING" for part in ("JITSI", "LOOP", "OWT", "GATEWAY", "FOYER")]
+    "name",
+    [f"{part}_NO_SUCH_THING" for part in ("JITSI", "LOOP", "OWT", "SORA", "WCS", "GATEWAY", "FOYER")],
 )
 def test_an_unknown_setting_stops_the_start_with_one_clear_line(run: Starter, name: str):
     started = run(**{name: "1"})
@@ -394,6 +398,8 @@ def test_settings_of_the_environment_win(tmp_path: Path):
         "OWT_SUPER_SERVICE_ID": "5e0d0c0a0b0c0d0e0f101112",
         "OWT_SUPER_SERVICE_KEY": "21989",
         "LOOP_SECRET": "my own secret that is long enough for it",
+        "SORA_API_KEYS": "new, old",
+        "WCS_SECRETS": "other:third,my_api:s3c:ret,my_api:second",
     }
     credentials = Credentials(tmp_path, environ)
     found = endpoints.document({"http": "http://127.0.0.1:1"}, credentials, environ)
@@ -413,6 +419,9 @@ def test_settings_of_the_environment_win(tmp_path: Path):
         "super_service_key": "21989",
     }
     assert found["loop"] == {"base_path": ""}
+    assert found["sora"] == {"key": "new"}
+    assert (made["SORA_OPEN"], made["SORA_SOCKET_OPEN"]) == ("false", "true")
+    assert found["wcs"] == {"base_path": "/rest/my_api", "secret": "s3c:ret"}
     with pytest.raises(CannotSign):
         credentials.server_token()
     assert "JITSI_SERVER_KEYS" in endpoints.table(found, credentials, {})
@@ -424,12 +433,16 @@ def fields(cls: Any) -> list[str]:
 
 def test_every_setting_is_documented():
     text = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("local", "jitsi", "loop", "owt"))
+    guides = ("local", "jitsi", "owt", "sora", "wcs")
+    text = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in guides)
     plain = {"PORT", "TLS_PORT", "TLS_CERT", "TLS_KEY"}
     names = [f"FOYER_{name}" for name in fields(Settings)] + [
         f"JITSI_{name}" for name in fields(JitsiSettings)
     ]
     names += [f"LOOP_{name}" for name in fields(LoopSettings)]
     names += [f"OWT_{name}" for name in fields(OwtSettings)]
+    names += [f"SORA_{name}" for name in fields(SoraSettings)]
+    names += [f"WCS_{name}" for name in fields(WcsSettings)]
     names += [name if name in plain else f"GATEWAY_{name}" for name in fields(gateway_settings._Given)]
 
     assert [name for name in names if f"`{name}`" not in text] == []

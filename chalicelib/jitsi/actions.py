@@ -11,11 +11,11 @@ from chalicelib.jitsi import counts, messages, presence, principal, settings, st
 from chalicelib.jitsi.conference import Conference, Live
 from chalicelib.jitsi.errors import BadFrame, Denied, NotAConference, NotAllowed, NotConnected
 from chalicelib.jitsi.messages import Listening
-from chalicelib.jitsi.presence import Socket
 from chalicelib.jitsi.principal import LIST, STATE, VISITOR, Principal
 from chalicelib.outbox import kicks
-from chalicelib.realtime import fanout, ports, subscriptions
+from chalicelib.realtime import fanout, fronts, ports, protocols, sessions, subscriptions
 from chalicelib.realtime.ports import Outcome, Post, Session
+from chalicelib.realtime.protocols import Socket
 from chalicelib.realtime.subscriptions import SubscriptionRow
 from chalicelib.store import keys
 from chalicelib.store.keys import Key
@@ -23,6 +23,8 @@ from chalicelib.wire.stomp import Version
 
 NO_ENTRY: Final = "no entry"
 """The version of a session whose endpoint admits nobody."""
+STOMP: Final = frozenset({*Version, NO_ENTRY, ports.CLOSED})
+"""The versions of sessions that are the queue's; any other is another protocol's."""
 
 
 class Subscribe(NamedTuple):
@@ -37,7 +39,7 @@ class Subscribe(NamedTuple):
 
 def refuse_all(socket: Socket) -> None:
     """Remember that a socket came in where nobody is admitted; its CONNECT is denied."""
-    presence.sessions().create(socket.id, _session(socket, NO_ENTRY, Principal()))
+    sessions.here().create(socket.id, _session(socket, NO_ENTRY, Principal()))
 
 
 def _session(socket: Socket, version: str, who: Principal) -> Session:
@@ -46,7 +48,7 @@ def _session(socket: Socket, version: str, who: Principal) -> Session:
         version=version,
         who=msgspec.json.encode(who).decode(),
         nonce=ids.new(),
-        expires_at=int(clock.now()) + presence.lifetime(socket.front),
+        expires_at=int(clock.now()) + fronts.lifetime(socket.front),
     )
 
 
@@ -70,7 +72,7 @@ def connect(socket: Socket, who: Principal, version: Version) -> None:
     cap = ours.connects_per_source
     if cap and socket.source and store.connects(source, socket.id) > cap:
         raise Throttled("too many connections from this address")
-    standing = presence.sessions().create(socket.id, _session(socket, version, who))
+    standing = sessions.here().create(socket.id, _session(socket, version, who))
     if standing is None:
         return
     if standing.version == NO_ENTRY:
@@ -91,8 +93,8 @@ def subscribe(socket: Socket, asked: Subscribe, override: Principal | None) -> N
         to.kind, name, asked.wire_id, asked.wire_destination, asked.ack, guess, at=int(clock.now() * 1000)
     )
     spelled = messages.spell(mine)
-    session = presence.sessions().subscribe(socket.id, asked.id, spelled)
-    if session is None or session.version == NO_ENTRY:
+    session = sessions.here().subscribe(socket.id, asked.id, spelled)
+    if session is None or session.version == NO_ENTRY or session.version not in STOMP:
         raise NotConnected("SUBSCRIBE before CONNECT")
     if session.subscriptions[asked.id] != spelled:
         standing = messages.listening(session.subscriptions[asked.id])
@@ -176,7 +178,7 @@ def watch(socket: Socket, session: Session, mine: Listening, conference: Confere
         front=socket.front,
         data=_packed(_watching(session, name)),
         shown=number,
-        expires_at=int(clock.now()) + presence.lifetime(socket.front),
+        expires_at=int(clock.now()) + fronts.lifetime(socket.front),
     )
     # The row comes first: a count that finds nobody to tell ends the counting, unless this is after it.
     subscriptions.subscribe(row)
@@ -206,11 +208,11 @@ def _moderator(socket: Socket, name: str) -> Key:
 def unsubscribe(socket: Socket, identity: str) -> None:
     """Serve an UNSUBSCRIBE frame; an id that is not known is no fault.  Raises `NotConnected`."""
     try:
-        before = presence.sessions().unsubscribe(socket.id, identity)
+        before = sessions.here().unsubscribe(socket.id, identity)
     except Unavailable:
-        _leave_later(socket)
+        leave_later(socket)
         raise
-    if before is None:
+    if before is None or before.version not in STOMP:
         raise NotConnected("UNSUBSCRIBE before CONNECT")
     text = before.subscriptions.pop(identity, None)
     if text is None:
@@ -226,34 +228,29 @@ def unsubscribe(socket: Socket, identity: str) -> None:
         waiting.leave_one(socket, who, mine, waiting.together(before, mine))
 
 
-def disconnect(socket: Socket, gone: bool) -> bool:
-    """End a session, by a DISCONNECT frame or because the socket is gone; `False` when there was none.
+def disconnect(socket: Socket) -> bool:
+    """End a session by a DISCONNECT frame; `False` when there was none."""
+    session = protocols.end(socket, gone=False)
+    return session is not None and session.version != NO_ENTRY
 
-    In any order, any number of times.  What storage does not take now is done later.
-    """
-    try:
-        session = presence.sessions().delete(socket.id, gone)
-        if session is None or session.version == NO_ENTRY:
-            return False
+
+def ended(socket: Socket, session: Session) -> None:
+    """Take out of the queue whoever's session has ended."""
+    if session.version != NO_ENTRY:
         waiting.leave(socket, presence.who_of(session), presence.subscribed(session).values())
-    except Unavailable:
-        _leave_later(socket)
-        raise
-    return True
 
 
-def _leave_later(socket: Socket) -> None:
+def leave_later(socket: Socket) -> None:
     """Have the end of a socket seen to once storage answers; its session is all that is needed."""
-    if presence.in_rows():
+    if sessions.in_rows():
         kicks.kick(store.LEAVE, keys.socket(socket.id), waiting.REPAIR_AFTER_S)
 
 
 def leave(socket_id: str) -> None:
     """Finish what the end of a socket, whose session is a row, left undone."""
-    session = presence.rows.ended(socket_id)
-    if session is not None and session.version != NO_ENTRY:
-        socket = Socket(socket_id, session.front, "")
-        waiting.leave(socket, presence.who_of(session), presence.subscribed(session).values())
+    session = sessions.ROWS.ended(socket_id)
+    if session is not None:
+        protocols.ended(Socket(socket_id, session.front, ""), session)
 
 
 def go_live(who: Principal, conference: Conference) -> None:

@@ -6,7 +6,7 @@ from chalicelib.jitsi import messages, presence, settings, store
 from chalicelib.jitsi.conference import Spread
 from chalicelib.jitsi.messages import Address
 from chalicelib.jitsi.principal import VISITOR
-from chalicelib.realtime import fanout, ports, subscriptions
+from chalicelib.realtime import fanout, ports, sessions, subscriptions
 from chalicelib.realtime.ports import Outcome, Post, Sessions
 from chalicelib.realtime.subscriptions import SubscriptionRow
 from chalicelib.store import keys
@@ -92,7 +92,7 @@ def keep_the_rest(
 
 def has_left(front_id: str, socket_id: str, name: str) -> bool:
     """Whether a socket no longer waits for a conference, as far as its session can be seen from here."""
-    held: Sessions | None = presence.rows
+    held: Sessions | None = sessions.ROWS
     if fanout.is_local(front_id):
         held = ports.current().sessions
     elif presence.deduplicates(front_id):

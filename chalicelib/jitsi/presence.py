@@ -1,47 +1,14 @@
-"""A socket of the queue, and what is known of it: its session and what that has subscribed."""
-
-from dataclasses import dataclass
-from typing import Final
+"""What is known of a socket of the queue: its session and what that has subscribed."""
 
 import msgspec
 
 from chalicelib.jitsi import messages
 from chalicelib.jitsi.messages import Listening
 from chalicelib.jitsi.principal import VISITOR, Principal
-from chalicelib.realtime import fanout, fronts, ports
-from chalicelib.realtime.ports import Session, Sessions
-from chalicelib.realtime.sessions import RowSessions
+from chalicelib.realtime import fanout, sessions
+from chalicelib.realtime.ports import Session
 
-API_GATEWAY_LIFE_S: Final = 2 * 3600 + 15 * 60
-GATEWAY_LIFE_S: Final = 24 * 3600
-
-rows: Final = RowSessions()
 _principal = msgspec.json.Decoder(Principal)
-
-
-@dataclass(frozen=True)
-class Socket:
-    """One WebSocket, as an event names it."""
-
-    id: str
-    front: str
-    source: str
-
-
-def sessions() -> Sessions:
-    """Where this process keeps the sessions of sockets."""
-    held = ports.current().sessions
-    return rows if held is None else held
-
-
-def in_rows() -> bool:
-    """Whether the sessions of this process's sockets are rows."""
-    return ports.current().sessions is None
-
-
-def lifetime(front: str) -> int:
-    """Seconds that a row of one of the front's sockets is kept; no socket lives that long."""
-    return API_GATEWAY_LIFE_S if front == fronts.API_GATEWAY else GATEWAY_LIFE_S
 
 
 def who_of(session: Session) -> Principal:
@@ -64,7 +31,7 @@ def listening(session: Session, identity: str, text: str) -> Listening:
     the front must not take its message for the one that the earlier one got.
     """
     found = messages.listening(text)
-    if identity in session.left or (in_rows() and deduplicates(session.front)):
+    if identity in session.left or (sessions.in_rows() and deduplicates(session.front)):
         return msgspec.structs.replace(found, again=found.at)
     return found
 
@@ -78,7 +45,7 @@ def subscribed(session: Session) -> dict[str, Listening]:
 
 def mark_released(socket_id: str, name: str, epoch: int, ids: frozenset[str] | None = None) -> None:
     """Note that who waited in an epoch, or before it, needs nothing any more; of `ids` only, if given."""
-    session = sessions().read(socket_id)
+    session = sessions.here().read(socket_id)
     if session is None:
         return
     for identity, text in list(session.subscriptions.items()):
@@ -86,4 +53,4 @@ def mark_released(socket_id: str, name: str, epoch: int, ids: frozenset[str] | N
         waited = (found.kind, found.conference) == (VISITOR, name) and found.epoch <= epoch
         if waited and not found.released and (ids is None or found.id in ids):
             spelled = messages.spell(msgspec.structs.replace(found, released=True))
-            sessions().change(socket_id, identity, spelled)
+            sessions.here().change(socket_id, identity, spelled)

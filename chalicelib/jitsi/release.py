@@ -243,7 +243,7 @@ def _pages(row: PageRow) -> Iterator[list[SubscriptionRow]]:
         rows, start = subscriptions.page(partition, PAGE, start)
         since = float(row.since or 0)
         yield [
-            each for each in rows if float(each.expires_at or 0) - presence.lifetime(each.front) >= since - 1
+            each for each in rows if float(each.expires_at or 0) - fronts.lifetime(each.front) >= since - 1
         ]
         if start is None:
             return

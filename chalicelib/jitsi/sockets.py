@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from chalicelib import journal
 from chalicelib.errors import AppError, Forbidden, Throttled, Unauthenticated, Unavailable, ValidationError
-from chalicelib.jitsi import actions, auth, messages, presence, settings
+from chalicelib.jitsi import actions, auth, messages, settings
 from chalicelib.jitsi.actions import Subscribe
 from chalicelib.jitsi.errors import NotConnected
-from chalicelib.jitsi.presence import Socket
-from chalicelib.realtime import fanout, fronts, ports
+from chalicelib.realtime import fanout, fronts, ports, sessions
 from chalicelib.realtime.ports import CLOSED, Post, Session
+from chalicelib.realtime.protocols import Socket, Spoken, is_braced, socket_in
 from chalicelib.store import table
 from chalicelib.wire import stomp, stomp_session
 from chalicelib.wire.bearer import InvalidToken
@@ -50,7 +50,7 @@ def connect(event: Mapping[str, Any]) -> dict[str, Any]:
     if endpoint is not None and endpoint.removesuffix(SUFFIX) == LIST_PATH:
         try:
             with table.budget():
-                actions.refuse_all(_socket(event))
+                actions.refuse_all(socket_in(event))
         except Unavailable:
             return {"statusCode": 503}
     if chosen is None:
@@ -72,30 +72,10 @@ def _offered(event: Mapping[str, Any]) -> list[str]:
     return [item.strip() for value in values for item in value.split(",") if item.strip()]
 
 
-def _socket(event: Mapping[str, Any]) -> Socket:
-    context = event["requestContext"]
-    return Socket(
-        context["connectionId"],
-        fronts.of(context.get("apiId") or ""),
-        (context.get("identity") or {}).get("sourceIp") or "",
-    )
-
-
-def disconnect(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Forget a socket that is gone."""
-    try:
-        with table.budget():
-            actions.disconnect(_socket(event), gone=True)
-    except Unavailable:
-        # Its rows go by TTL, and no longer count once its front is gone or it answers 410.
-        return {"statusCode": 503}
-    return {"statusCode": 200}
-
-
 def message(event: Mapping[str, Any]) -> dict[str, Any]:
     """Serve the frames of one WebSocket message."""
     with table.budget():
-        _Conversation(_socket(event), event["requestContext"].get("requestId") or "").serve(
+        _Conversation(socket_in(event), event["requestContext"].get("requestId") or "").serve(
             event.get("body") or ""
         )
     return {"statusCode": 200}
@@ -133,15 +113,15 @@ class _Conversation:
         In the gateway's memory that is at hand.  Where sessions are rows it is looked up only for
         the few texts in which versions differ: with a backslash, or blanks around a colon.
         """
-        if not self.asked and (not presence.in_rows() or _depends_on_version(text)):
+        if not self.asked and (not sessions.in_rows() or _depends_on_version(text)):
             self._look_up()
-        if self.session is None and presence.in_rows() and not self.asked:
+        if self.session is None and sessions.in_rows() and not self.asked:
             return stomp.decode_one(text, offset, Version.V1_2 if "\\" not in text else self.version)
         return stomp.decode_one(text, offset, self.version)
 
     def _look_up(self) -> None:
         self.asked = True
-        self.session = presence.sessions().read(self.socket.id)
+        self.session = sessions.here().read(self.socket.id)
         if self.session is not None and self.session.version in set(Version):
             self.version = Version(self.session.version)
 
@@ -160,8 +140,8 @@ class _Conversation:
         return Phase.CLOSED if self.session.version == CLOSED else Phase.CONNECTED
 
     def _serve(self, frame: Frame) -> None:
-        if not presence.in_rows() or frame.command not in FRAMES:
-            stomp_session.advance(self._phase() if not presence.in_rows() else Phase.CONNECTED, frame.command)
+        if not sessions.in_rows() or frame.command not in FRAMES:
+            stomp_session.advance(self._phase() if not sessions.in_rows() else Phase.CONNECTED, frame.command)
         FRAMES[frame.command](self, frame)
 
     def connect(self, frame: Frame) -> None:
@@ -175,7 +155,7 @@ class _Conversation:
         self._send(messages.connected(version, heartbeat(self.socket.front)))
 
     def _look_up_again(self) -> None:
-        if not presence.in_rows():
+        if not sessions.in_rows():
             self._look_up()
 
     def subscribe(self, frame: Frame) -> None:
@@ -205,7 +185,7 @@ class _Conversation:
         version = self._version_for_receipt(receipt)
         connected = True
         try:
-            connected = actions.disconnect(self.socket, gone=False)
+            connected = actions.disconnect(self.socket)
         except Unavailable as error:
             log.warning("a session was not removed: %s", error)
         if receipt is not None:
@@ -274,6 +254,11 @@ FRAMES: Final[Mapping[str, Callable[[_Conversation, Frame], None]]] = {
     "NACK": _Conversation.ignore,
     "DISCONNECT": _Conversation.disconnect,
 }
+
+
+SPOKEN: Final = Spoken(
+    frozenset(endpoints()), frozenset(actions.STOMP), lambda text: not is_braced(text), connect, message
+)
 
 
 def heartbeat(front_id: str) -> str:

@@ -11,11 +11,11 @@ from chalicelib.jitsi import conference as conferences
 from chalicelib.jitsi import live, messages, presence, settings, store
 from chalicelib.jitsi.conference import Conference, Live
 from chalicelib.jitsi.messages import Address, Listening
-from chalicelib.jitsi.presence import Socket
 from chalicelib.jitsi.principal import STATE, VISITOR, Principal
 from chalicelib.outbox import kicks
-from chalicelib.realtime import subscriptions
+from chalicelib.realtime import fronts, sessions, subscriptions
 from chalicelib.realtime.ports import Session
+from chalicelib.realtime.protocols import Socket
 from chalicelib.realtime.sessions import standing_session
 from chalicelib.realtime.subscriptions import SubscriptionRow
 from chalicelib.store import keys, writes
@@ -57,7 +57,7 @@ def wait(
             if before is not None and before.claim and mine.id in _served(before, mine):
                 return  # it was released where it stood, before that epoch ended
             mine = msgspec.structs.replace(mine, epoch=record.epoch)
-            presence.sessions().change(socket.id, identity, messages.spell(mine))
+            sessions.here().change(socket.id, identity, messages.spell(mine))
             row = queue_row(socket, who, mine, together(current, mine, identity))
             claimed = _enter(row)
             continue
@@ -129,7 +129,7 @@ def queue_row(socket: Socket, who: Principal, mine: Listening, waits: list[Liste
     """The row of a socket's visitor in the epoch of `mine`."""
     name = mine.conference
     data = messages.pack(messages.addresses(waits), messages.usual_destination(VISITOR, name))
-    expires_at = int(clock.now()) + presence.lifetime(socket.front)
+    expires_at = int(clock.now()) + fronts.lifetime(socket.front)
     return store.queue_row(name, mine.epoch, socket.id, who.token, socket.front, data, expires_at)
 
 
@@ -138,7 +138,7 @@ def _enter(row: SubscriptionRow) -> SubscriptionRow | None:
 
     Where the sockets are in this process none is claimed: their front deduplicates.
     """
-    if presence.in_rows():
+    if sessions.in_rows():
         return subscriptions.enter(row)
     subscriptions.subscribe(row)
     return None
@@ -154,7 +154,7 @@ def _agree(socket: Socket, who: Principal, mine: Listening) -> None:
         row = subscriptions.read((key.pk, key.sk))
         if row is None or row.claim is not None:
             return
-        session = presence.sessions().read(socket.id)
+        session = sessions.here().read(socket.id)
         waits = together(session, mine) if session is not None else []
         if waits:
             wanted = queue_row(socket, who, mine, waits)
@@ -170,14 +170,14 @@ def _fades(record: Live, front: str) -> bool:
 
     The next `golive` would then begin with the first epoch and release nobody.
     """
-    end = clock.now() + presence.lifetime(front) + KEPT_LONGER_S
+    end = clock.now() + fronts.lifetime(front) + KEPT_LONGER_S
     return not record.is_live and 0 < record.kept_until < end
 
 
 def _record_and_session(name: str, socket_id: str) -> tuple[Live, Session | None]:
     """The live record and the socket's session, read in one call where both are rows."""
-    if not presence.in_rows():
-        return store.read_live(name), presence.sessions().read(socket_id)
+    if not sessions.in_rows():
+        return store.read_live(name), sessions.here().read(socket_id)
     record, raw = store.read_live_and(name, keys.socket(socket_id))
     return record, standing_session(raw)
 
@@ -186,7 +186,7 @@ def _release_latecomer(
     socket: Socket, row: SubscriptionRow, name: str, record: Live, who: Principal, only: list[Address] | None
 ) -> None:
     """Release a visitor who came to a live conference, or later to damp a loop (contract 7.4)."""
-    if presence.in_rows() and not record.swept:
+    if sessions.in_rows() and not record.swept:
         store.owe_latecomers(name, LATECOMERS_AFTER_S)
     steps = settings.get().damping_steps
     source = who.token or f"source {socket.source}"
@@ -196,7 +196,7 @@ def _release_latecomer(
     held_until = clock.now() + delay if delay else None
     note = store.note_release(row, name, record.epoch, who.token, source, held_until, run)
     if delay:
-        if presence.in_rows():
+        if sessions.in_rows():
             subscriptions.claim((row.pk, row.sk), run)
         kicks.kick(store.DAMPED, note, delay)
     else:
@@ -210,7 +210,7 @@ def leave_one(socket: Socket, who: Principal, mine: Listening, left: list[Listen
     Where sessions are rows, other frames of the socket may be served meanwhile.
     """
     row = queue_row(socket, who, mine, left or [mine])
-    if not presence.in_rows():
+    if not sessions.in_rows():
         if left:
             subscriptions.subscribe(row)
         else:
@@ -247,7 +247,7 @@ def leave(socket: Socket, who: Principal, left: Iterable[Listening]) -> None:
         else:
             subscriptions.drop(list(deletes))
     except Unavailable:
-        if not presence.in_rows():
+        if not sessions.in_rows():
             for row_key in deletes:
                 kicks.kick(store.DROP, row_key, REPAIR_AFTER_S)
         raise
@@ -267,7 +267,7 @@ def _grace(who: Principal, mine: Listening, row_key: tuple[str, str]) -> Item | 
 
 def was_released(mine: Listening) -> bool:
     """Whether the epoch in which a visitor waited has been live: then its row never counts again."""
-    record = store.fresh_live(mine.conference) if presence.in_rows() else store.known(mine.conference)
+    record = store.fresh_live(mine.conference) if sessions.in_rows() else store.known(mine.conference)
     if record is None:
         return False
     return record.epoch > mine.epoch or (record.epoch == mine.epoch and record.is_live)

@@ -104,7 +104,7 @@ def optional(call: Call) -> Caller:
     if scheme != basic.SCHEME:
         raise Unauthenticated("another scheme", errors.EITHER)
     try:
-        call.caller = guest = Guest(secrets.token_hash(basic.parse(rest)))
+        call.caller = guest = Guest(secrets.token_hash(basic.parse_name(rest)))
     except Undecodable as error:
         raise NotASession(str(error)) from None
     return guest

@@ -18,6 +18,8 @@ STALE_S: Final = 15.0
 """Up to this age what was read goes on to be used while it is read anew."""
 FOREVER: Final = float("inf")
 KEPT_S: Final = 3600
+API_GATEWAY_LIFE_S: Final = 2 * 3600 + 15 * 60
+GATEWAY_LIFE_S: Final = 24 * 3600
 
 
 class FrontRow(Item):
@@ -49,6 +51,11 @@ class Front:
 def of(api_id: str) -> str:
     """The id of the front that sent an event, by the event's `apiId`, which clients cannot set."""
     return api_id[len(PREFIX) :] if api_id.startswith(PREFIX) else API_GATEWAY
+
+
+def lifetime(front_id: str) -> int:
+    """Seconds that a row of one of the front's sockets is kept; no socket lives that long."""
+    return API_GATEWAY_LIFE_S if front_id == API_GATEWAY else GATEWAY_LIFE_S
 
 
 def register(front: Front) -> bool:

@@ -8,7 +8,8 @@ from pynamodb.attributes import MapAttribute, UnicodeAttribute
 from pynamodb.expressions.operand import Path
 
 from chalicelib import clock, ids
-from chalicelib.realtime.ports import CLOSED, Session
+from chalicelib.realtime import ports
+from chalicelib.realtime.ports import CLOSED, Session, Sessions
 from chalicelib.store import keys, writes
 from chalicelib.store.table import Item
 
@@ -167,6 +168,20 @@ class RowSessions:
         except writes.Refused:
             return None
         return writes.read(SessionRow, raw)
+
+
+ROWS: Final = RowSessions()
+
+
+def here() -> Sessions:
+    """Where this process keeps the sessions of its sockets."""
+    held = ports.current().sessions
+    return ROWS if held is None else held
+
+
+def in_rows() -> bool:
+    """Whether the sessions of this process's sockets are rows."""
+    return ports.current().sessions is None
 
 
 class MemorySessions:

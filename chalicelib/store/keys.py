@@ -223,3 +223,85 @@ def loop_room(room_token: str) -> Key:
 def loop_context(room_token: str) -> Key:
     """What a room is about, as its owner encrypted it."""
     return Key(f"lR{room_token}", "c")
+
+
+def sora_channel(channel_id: str) -> str:
+    """The partition of a channel: its connections, those that ended a while ago, and its session."""
+    return f"SC{ids.short_hash(channel_id)}"
+
+
+SORA_CONNECTIONS: Final = "c"
+
+
+def sora_connection(channel_id: str, connection_id: str) -> Key:
+    """A connection of a channel, or that it was there."""
+    return Key(sora_channel(channel_id), SORA_CONNECTIONS + ids.short_hash(connection_id))
+
+
+def sora_session(channel_id: str) -> Key:
+    """A channel's session: it begins with the first connection."""
+    return Key(sora_channel(channel_id), "s")
+
+
+def sora_pushes(channel_id: str) -> str:
+    """The partition of what a channel's listeners still have to be sent, in the order of the writes."""
+    return f"SP{ids.short_hash(channel_id)}"
+
+
+def sora_push(channel_id: str, order: str) -> Key:
+    """One push that is owed to a channel's listeners."""
+    return Key(sora_pushes(channel_id), order)
+
+
+def sora_lease(channel_id: str) -> Key:
+    """Who sends a channel's listeners what they are owed; it stands before all of that."""
+    return Key(sora_pushes(channel_id), ONLY)
+
+
+SORA_FIRST_PUSH: Final = "0"
+
+
+def sora_upstreams(channel_id: str) -> str:
+    """The partition of what a media server still has to be told of a channel, in the order of the writes."""
+    return f"SU{ids.short_hash(channel_id)}"
+
+
+def sora_upstream(channel_id: str, order: str) -> Key:
+    """One push that is owed to a media server."""
+    return Key(sora_upstreams(channel_id), order)
+
+
+WCS_LISTS: Final = 4
+"""So many partitions list the streams of all servers, so that no key is too hot."""
+
+
+def wcs_sessions(media_session: str) -> str:
+    """The partition of the streams that have this id: one, unless two servers chose the same."""
+    return f"w{ids.short_hash(media_session)}"
+
+
+def wcs_stream(media_session: str, node: str) -> Key:
+    """A stream of one server."""
+    return Key(wcs_sessions(media_session), ids.short_hash(node))
+
+
+def wcs_lists() -> list[str]:
+    """Every partition of the list of streams."""
+    return [f"wl{part}" for part in range(WCS_LISTS)]
+
+
+def wcs_named(name: str) -> Key:
+    """Where the streams of a name are listed: the partition, and what their sort keys begin with."""
+    return Key(f"wl{ids.bucket(name, WCS_LISTS)}", f"{ids.short_hash(name)}#")
+
+
+def wcs_listed(name: str, stream: Key) -> Key:
+    """That a stream had this name at some time."""
+    where = wcs_named(name)
+    return Key(where.pk, f"{where.sk}{stream.pk.removeprefix('w')}#{stream.sk}")
+
+
+def wcs_of_listed(listed: Key) -> Key:
+    """The stream that a row of the list is about."""
+    _, media_session, node = listed.sk.split("#")
+    return Key(f"w{media_session}", node)

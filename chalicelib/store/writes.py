@@ -40,6 +40,8 @@ CROWDED: Final = frozenset({"TransactionConflict", "ThrottlingError", "Provision
 """Why a transaction was cancelled that may succeed a moment later."""
 NOT_CANCELLED: Final = "None"
 CONDITION: Final = "ConditionalCheckFailed"
+OVERFULL: Final = "exceeded the maximum allowed size"
+"""What DynamoDB says, of a put as of an update, when an item is too large."""
 
 
 class Refused(AppError):
@@ -68,6 +70,10 @@ def refusing(error: AppError) -> Iterator[None]:
         raise error from refused
 
 
+class Overfull(Unavailable):
+    """An item would have become larger than items may be."""
+
+
 class Cancelled(AppError):
     """A transaction was not made, for conditions that did not hold.
 
@@ -86,7 +92,7 @@ class Cancelled(AppError):
 def call(operation: str, request: dict[str, Any]) -> dict[str, Any]:
     """One storage call, repeated while a transaction stands in its way.
 
-    Raises `Refused`, `Cancelled`, `Unavailable`.
+    Raises `Refused`, `Cancelled`, `Overfull`, `Unavailable`.
     """
     for tried in itertools.count():
         try:
@@ -116,6 +122,8 @@ def _refusal(operation: str, error: ClientError) -> str:
     failed = {at: each.get("Item") for at, each in enumerate(reasons) if each.get("Code") == CONDITION}
     if failed:
         raise Cancelled(failed) from None
+    if code == "ValidationException" and OVERFULL in str(error.response["Error"].get("Message")).lower():
+        raise Overfull("the item would be too large") from error
     codes = {str(each.get("Code")) for each in reasons} - {NOT_CANCELLED}
     if codes and codes <= CROWDED:
         return ", ".join(sorted(codes))

@@ -29,6 +29,22 @@ SCHEMES: Final = {
         "scheme": "hawk",
         "description": "Hawk, under credentials made of a Hawk-Session-Token; see docs/loop.md.",
     },
+    "wcsServer": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`WCS <HMAC-MD5 of the body>`, or Basic; see docs/wcs.md.",
+    },
+    "wcsUser": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of WCS_API_KEYS, or Basic with a login of WCS_API_USERS.",
+    },
+    "soraKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "One of SORA_API_KEYS, for webhooks of SORA_EVENT_KEYS; see docs/sora.md.",
+    },
 }
 _PARAMETER: Final = re.compile(r"\{([^}]+)\}")
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, Final, TypeAlias
 
 from chalicelib.errors import TooLarge, ValidationError
@@ -17,6 +18,7 @@ class Malformed(ValidationError):
 
 
 _BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|([\[{])|([\]}])', re.DOTALL)
+_BLANKS: Final = re.compile(r"[ \t\n\r]*")
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -43,6 +45,60 @@ def parse(raw: bytes, *, limit: int, depth: int = MAX_DEPTH) -> Json:
     except (ValueError, RecursionError):
         raise Malformed("The body is not valid JSON") from None
     return value
+
+
+def members(raw: bytes, *, limit: int, depth: int = MAX_DEPTH) -> dict[str, str]:
+    """The members of one JSON object, each value as the text that stands there; refused as by `parse`.
+
+    Nothing of a value is lost, so numbers may have any size.  Raises `TooLarge` or `Malformed`.
+    """
+    if len(raw) > limit:
+        raise TooLarge(f"The body is longer than {limit} bytes")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise Malformed("The body is not valid UTF-8") from None
+    if text.count("[") + text.count("{") > depth:
+        _check_depth(text, depth)
+    try:
+        return _split(text)
+    except (ValueError, IndexError, RecursionError):
+        raise Malformed("The body is not a JSON object") from None
+
+
+def _split(text: str) -> dict[str, str]:
+    """Raises `ValueError`, `IndexError` where the text is no object, `Malformed` where a key stands twice."""
+    found: dict[str, str] = {}
+    at = _past(text, 0, "{")
+    closed = text[at] == "}"
+    while not closed:
+        name, at = scanstring(text, _past(text, at, '"', blanks=False), True)
+        begin = _past(text, at, ":")
+        _, end = _AS_TEXT.raw_decode(text, begin)
+        if name in found:
+            raise Malformed("The body repeats a key")
+        found[name] = text[begin:end]
+        at = _blanks(text, end)
+        closed = text[at] == "}"
+        if not closed:
+            at = _past(text, at, ",")
+    if _blanks(text, at + 1) != len(text):
+        raise ValueError("something stands behind the object")
+    return found
+
+
+def _blanks(text: str, at: int) -> int:
+    """Where the blanks that begin at `at` are over."""
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+def _past(text: str, at: int, mark: str, *, blanks: bool = True) -> int:
+    """The place behind a mark, and behind the blanks around it.  Raises `ValueError`, `IndexError`."""
+    at = _blanks(text, at)
+    if text[at] != mark:
+        raise ValueError(f"{mark} is expected")
+    return _blanks(text, at + 1) if blanks else at + 1
 
 
 def _check_depth(text: str, depth: int) -> None:
@@ -81,3 +137,7 @@ def _no_constant(name: str) -> float:
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
 )
+_AS_TEXT: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=str, parse_int=str, parse_constant=_no_constant
+)
+"""Checks a value and leaves its numbers alone, whatever their size."""

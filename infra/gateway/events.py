@@ -29,7 +29,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
 
 
 class Rewrites(NamedTuple):
-    """The WebSocket paths of one facade."""
+    """The WebSocket paths of one facade; those without a setting stand where all clients expect them."""
 
     setting: str
     base: str
@@ -54,7 +54,12 @@ REWRITES: Final = (
             "/visitors-list/websocket",
         ),
     ),
+    Rewrites("", "", ("/signaling",)),
 )
+
+
+WITHOUT_BEATS: Final = frozenset({"/signaling"})
+"""Where clients read each message as JSON, and a line's end is none."""
 
 
 def rewrites(environ: Mapping[str, str]) -> dict[str, str]:

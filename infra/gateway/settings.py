@@ -54,7 +54,7 @@ class _Given:
     handshake_deadline_s: float = 30.0
     keep_alive_s: float = 65.0
     max_header_bytes: int = 64 * KIB
-    max_body_bytes: int = 1024 * KIB
+    max_body_bytes: int = 8 * 1024 * KIB
     max_message_bytes: int = 0
     max_frame_bytes: int = 0
     idle_s: float = -1.0

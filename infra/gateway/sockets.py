@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from chalicelib.realtime.ports import Outcome
+from chalicelib.realtime.protocols import is_braced
 from infra.gateway import events, log
 from infra.gateway.events import Peer
 from infra.gateway.handlers import Pool
@@ -133,6 +134,7 @@ class Socket:
     __slots__ = (
         "api_id",
         "beat_at",
+        "beats",
         "born",
         "code",
         "connected_ms",
@@ -160,6 +162,7 @@ class Socket:
         self.state = CONNECTING
         self.born = self.last_in = table.loop.time()
         self.beat_at = 0.0
+        self.beats = True
         self.connected_ms = int(time.time() * 1000)
         self.code = ABNORMAL
         self.running = 0
@@ -247,6 +250,8 @@ class Socket:
     def receive(self, text: str) -> None:
         """Hand one message on: at once, or in the edge after those before it."""
         settings = self.table.settings
+        if self.beats and is_braced(text):
+            self.beats = False
         if settings.edge and self.running:
             if self.waiting is None:
                 self.waiting = deque()
@@ -363,12 +368,12 @@ class Socket:
             if quiet > 2 * settings.silence_s and not self.pinged:
                 self.pinged = True
                 self.transport.write(PING)
-        if settings.beat_s and now >= self.beat_at - self.table.wheel.tick_s / 2:
+        if settings.beat_s and self.beats and now >= self.beat_at - self.table.wheel.tick_s / 2:
             self.beat_at = now + settings.beat_s
             if not self.stalled_at:
                 self.transport.write(BEAT)
         delay = self.table.period
-        if settings.beat_s:
+        if settings.beat_s and self.beats:
             delay = min(delay, max(self.beat_at - now, 0.001))
         return delay
 

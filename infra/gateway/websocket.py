@@ -88,6 +88,7 @@ class WebSocketProtocol(Socket, asyncio.Protocol):
             endpoint = None
         elif endpoint is None and path != "/":
             return self.refuse(404, NOT_FOUND)
+        self.beats = endpoint not in events.WITHOUT_BEATS
         checker = _deflating if settings.compression else _plain
         response = checker.accept(
             Request(path, Headers(pair for pair in origin.headers if pair[0].lower() in HANDSHAKE), method)

@@ -302,3 +302,15 @@ def test_ids_that_rise_do_so_within_a_moment_and_when_the_clock_falls():
     found = [ids.rising(1_700_000_000.0) for _ in range(1000)] + [ids.rising(1_600_000_000.0)]
     assert found == sorted(set(found))
     assert all(re.fullmatch(r"[0-9a-f]{24}", each) for each in found)
+
+
+def test_an_item_that_would_be_too_large_is_told_from_an_outage(table):
+    large = "x" * 250_000
+    with pytest.raises(writes.Overfull):
+        writes.put(Note("a", "b", text=large * 2))
+    writes.put(Note("a", "b", text=large))
+    with pytest.raises(writes.Overfull):
+        writes.update("a", "b", [UnicodeAttribute(attr_name="more").set(large)])
+    with pytest.raises(Unavailable) as refused:
+        writes.call("PutItem", {"TableName": tables.name(), "Item": {"pk": {"S": "a"}}})
+    assert not isinstance(refused.value, writes.Overfull)

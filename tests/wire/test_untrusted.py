@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.errors import TooLarge, ValidationError
+from chalicelib.wire import untrusted
 from chalicelib.wire.untrusted import Malformed, parse
 from tests.support.counts import full
 
@@ -133,3 +134,38 @@ def test_a_float_keeps_its_type():
 
     assert isinstance(value, float)
     assert math.copysign(1, parse(b"-0.0", limit=10)) == -1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (b"{}", {}),
+        (b' \t\r\n{ "a" : 1 , "b":"x\\/y" }\n', {"a": "1", "b": '"x\\/y"'}),
+        (b'{"a":{"b":[1, 2.0]},"":null}', {"a": '{"b":[1, 2.0]}', "": "null"}),
+        (b'{"a":1e999,"b":' + b"9" * 9000 + b"}", {"a": "1e999", "b": "9" * 9000}),
+        (b'{"a":"\\ud83d"}', {"a": '"\\ud83d"'}),
+        ('{"ä\\u00e4":"é"}'.encode(), {"ää": '"é"'}),
+    ],
+)
+def test_the_members_of_an_object_are_what_stands_there(raw, found):
+    assert untrusted.members(raw, limit=10_000) == found
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(b"", b" ", b"[1]", b"1", b"null", b"{", b"}", b"{,}", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,}'),
+        *(b'{"a":1}x', b"{}{}", b'{"a" 1}', b'{"a":1 "b":2}', b"{a:1}", b'{"a":01}', b'{"a":"\n"}'),
+        *(b'{"a":NaN}', b'{"a":-Infinity}', b'{"a":1,"a":1}', b'{"a":1,"\\u0061":1}', b'{"a":{"b":1,"b":2}}'),
+        *(b"\xef\xbb\xbf{}", b'{"a":"\xff"}', b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", b'{"a":' * 99_999),
+    ],
+)
+def test_members_are_an_objects_only(raw):
+    with pytest.raises(Malformed):
+        untrusted.members(raw, limit=1_000_000)
+
+
+def test_members_may_nest_as_deep_as_any_text():
+    assert untrusted.members(b'{"a":' + b"[" * 63 + b"]" * 63 + b"}", limit=1000)
+    with pytest.raises(TooLarge):
+        untrusted.members(b'{"a":1}', limit=6)

@@ -1,0 +1,288 @@
+"""Rows of streams, one for each, and the list by which they are found without their ids.
+
+A stream's row has its last event: each field one attribute, `f_` and the field's name, whose value is the
+field's JSON text.  So one conditional update merges an event into what is there, whatever that is, and no
+field can be mistaken for an attribute of ours.
+
+A row of the list says that there is, or was, a stream of some name.  It is written before the stream's own,
+and once by each process that hears of the stream: whoever dies in between leaves a row that leads nowhere,
+and no stream that cannot be found.  It also owes the look that finds out whether there was news lately, so
+that the events of a stream, which are many, write to no index.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from chalicelib import clock
+from chalicelib.errors import Unavailable
+from chalicelib.outbox import owed
+from chalicelib.outbox.owed import OwedRow
+from chalicelib.settings import also_reset
+from chalicelib.store import expressions, keys, writes
+from chalicelib.store.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from chalicelib.store.expressions import Same, assign
+from chalicelib.store.keys import Key
+from chalicelib.store.table import Item
+from chalicelib.store.writes import Overfull, Raw, Refused
+from chalicelib.wcs import settings, stream
+from chalicelib.wcs.stream import Event, Identity
+
+log = logging.getLogger(__name__)
+
+STALE: Final = "wcs.stale"
+"""What a row of the list owes: a look whether its stream still gives news."""
+FIRST_LOOK_S: Final = 10.0
+"""No look comes sooner: the stream's own row is written after that of the list."""
+FIELD: Final = "f_"
+REMEMBERED: Final = 50_000
+READ: Final = 100
+TRIES: Final = 8
+NEWS_A_LOOK: Final = 4
+"""News that a row notes between two looks, when only keep-alives come."""
+
+
+class StreamRow(Item):
+    """A stream as its events left it; beside its fields stands what is ours."""
+
+    seen = NumberAttribute(attr_name="s")
+    final = BooleanAttribute(attr_name="x", null=True)
+    stale = NumberAttribute(attr_name="t", null=True)
+    """Since when it counts as silent."""
+    ending = NumberAttribute(attr_name="e", null=True)
+    """Since when its end is asked for."""
+
+    fields: dict[str, str]
+    """The event's members, each value as JSON text."""
+
+    @classmethod
+    def from_raw_data(cls, data: dict[str, Any]) -> "StreamRow":
+        """The row that an item keeps."""
+        row = super().from_raw_data(data)
+        found = {name[len(FIELD) :]: kept for name, kept in data.items() if name.startswith(FIELD)}
+        row.fields = {name: kept["S"] for name, kept in found.items()}
+        return row
+
+    def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
+        """The item that keeps the row."""
+        fields = {FIELD + name: {"S": text} for name, text in self.fields.items()}
+        return super().serialize(null_check) | fields
+
+    @property
+    def key(self) -> Key:
+        """Where it stands."""
+        return Key(self.pk, self.sk)
+
+    @property
+    def lives(self) -> bool:
+        """Whether its time is not over yet; DynamoDB removes it later."""
+        return bool(self.expires_at > clock.now())
+
+
+class ListedRow(OwedRow):
+    """That there is a stream of some name."""
+
+
+_SEEN: Final = StreamRow.seen
+_NOT_FINAL: Final[Condition] = StreamRow.final.does_not_exist()
+_NOT_STALE: Final[Condition] = StreamRow.stale.does_not_exist()
+
+_known: dict[Key, float] = {}
+"""Rows of the list that this process has written, and until when (monotonic) it need not do so again."""
+_lock = threading.Lock()
+
+
+def forget() -> None:
+    """Know no row of the list, as a new process."""
+    with _lock:
+        _known.clear()
+
+
+also_reset(forget)
+
+
+# Writing
+
+
+def record(event: Event) -> bool:
+    """Merge an event into its stream; whether it had not ended before.  Raises `Unavailable`."""
+    key = key_of(event.identity)
+    _list(event.name, key)
+    try:
+        return _change(key, event.name, _merged(event))
+    except Overfull:
+        log.info("a stream has too many fields: those that the contract does not name are dropped")
+        return _rewrite(key, event)
+
+
+def key_of(identity: Identity) -> Key:
+    """Where a stream stands."""
+    return keys.wcs_stream(identity.media_session, identity.node)
+
+
+def _merged(event: Event) -> list[Action]:
+    kept_s = settings.get().final_kept_s if event.final else settings.get().others_kept_s
+    ours = _news(kept_s)
+    if event.final:
+        ours.append(assign(StreamRow.final, True))
+    return [assign(_field(name), text) for name, text in event.fields.items()] + ours
+
+
+def _news(kept_s: int) -> list[Action]:
+    now = clock.now()
+    return [assign(_SEEN, round(now, 3)), assign(StreamRow.expires_at, int(now) + kept_s)]
+
+
+def _field(name: str) -> UnicodeAttribute:
+    return UnicodeAttribute(attr_name=FIELD + name)
+
+
+def _change(key: Key, name: str, actions: Sequence[Action], provided: Condition | None = None) -> bool:
+    """Change a stream unless it has ended; `False` if it has, or is not as demanded.
+
+    One that counts as silent is looked for again first, so that it will be found out once more.
+    Raises `Overfull`, `Unavailable`.
+    """
+    wanted = _NOT_FINAL if provided is None else _NOT_FINAL & provided
+    try:
+        writes.update(*key, actions=actions, condition=wanted & _NOT_STALE)
+    except Refused as refused:
+        row = refused.row(StreamRow)
+        if row is None or row.final or row.stale is None:
+            return False
+    else:
+        return True
+    _look_again(name, key)
+    try:
+        writes.update(*key, actions=[*actions, StreamRow.stale.remove()], condition=wanted)
+    except Refused:
+        return False
+    return True
+
+
+def _rewrite(key: Key, event: Event) -> bool:
+    """Keep of a stream that has become too large what the contract names.  Raises `Unavailable`."""
+    for _ in range(TRIES):
+        old = writes.get(StreamRow, *key, consistent=True)
+        if old is not None and old.final:
+            return False
+        kept_s = settings.get().final_kept_s if event.final else settings.get().others_kept_s
+        now = clock.now()
+        row = StreamRow(*key, seen=round(now, 3), final=event.final or None, expires_at=int(now) + kept_s)
+        row.ending = old.ending if old is not None else None
+        row.fields = stream.documented((old.fields if old is not None else {}) | dict(event.fields))
+        unchanged = expressions.ABSENT if old is None else _NOT_FINAL & Same(_SEEN, old.seen)
+        if old is not None and old.stale is not None:
+            _look_again(event.name, key)
+        try:
+            writes.put(row, unchanged)
+        except Refused:
+            continue
+        return True
+    raise Unavailable("storage is overloaded")
+
+
+def _list(name: str, key: Key) -> None:
+    """See to it that a stream is listed for as long as it is kept, and looked at.
+
+    Raises `Unavailable`.
+    """
+    listed = keys.wcs_listed(name, key)
+    asked_at = clock.monotonic()
+    if _known.get(listed, 0.0) > asked_at:
+        return
+    kept_s = settings.get().others_kept_s
+    now = clock.now()
+    look_at = now + max(settings.get().stale_after_s, FIRST_LOOK_S)
+    actions = [
+        ListedRow.due.set(ListedRow.due | keys.due(STALE, listed.pk)),
+        ListedRow.due_at.set(ListedRow.due_at | look_at),
+        # The stream's last event may come as late as this process begins to doubt what it knows.
+        assign(ListedRow.expires_at, int(now) + 2 * kept_s),
+    ]
+    writes.update(*listed, actions=actions)
+    with _lock:
+        if len(_known) >= REMEMBERED:
+            _known.clear()
+        _known[listed] = asked_at + kept_s / 2
+
+
+def _look_again(name: str, key: Key) -> None:
+    """Have a stream that counts as silent looked at once more.  Raises `Unavailable`."""
+    listed = keys.wcs_listed(name, key)
+    now = clock.now()
+    look_at = now + max(settings.get().stale_after_s, FIRST_LOOK_S)
+    again = assign(ListedRow.expires_at, int(now) + 2 * settings.get().others_kept_s)
+    writes.update(*listed, actions=[*owed.owing(STALE, listed, look_at), again])
+
+
+def note_news(row: StreamRow) -> None:
+    """Note that a stream lives, at most a few times between two looks.  Raises `Unavailable`."""
+    rarely = settings.get().stale_after_s / NEWS_A_LOOK
+    if row.stale is None and clock.now() - row.seen < rarely:
+        return
+    name = stream.name_of(row.fields)
+    _list(name, row.key)
+    _change(row.key, name, _news(settings.get().others_kept_s), expressions.STANDS)
+
+
+def ask_for_end(row: StreamRow) -> bool:
+    """Mark a stream so that its server will end it; `False` if it has ended.  Raises `Unavailable`."""
+    if row.ending is not None:
+        return True
+    mark = assign(StreamRow.ending, round(clock.now(), 3))
+    try:
+        writes.update(*row.key, actions=[mark], condition=_NOT_FINAL & expressions.STANDS)
+    except Refused:
+        return False
+    return True
+
+
+def mark_stale(row: StreamRow) -> bool:
+    """Note that a stream has been silent for too long; `False` if there was news.  Raises `Unavailable`."""
+    mark = assign(StreamRow.stale, round(clock.now(), 3))
+    try:
+        writes.update(*row.key, actions=[mark], condition=_NOT_FINAL & Same(_SEEN, row.seen))
+    except Refused:
+        return False
+    return True
+
+
+# Reading
+
+
+def read(key: Key) -> StreamRow | None:
+    """A stream.  Raises `Unavailable`."""
+    row = writes.get(StreamRow, *key, consistent=True)
+    return row if row is not None and row.lives else None
+
+
+def of_session(media_session: str) -> list[StreamRow]:
+    """The streams of this id.  Raises `Unavailable`."""
+    rows = writes.query_all(StreamRow, keys.wcs_sessions(media_session), consistent=True)
+    return [row for row in rows if row.lives]
+
+
+def of_name(name: str) -> list[StreamRow]:
+    """Streams among which are all of this name.  Raises `Unavailable`."""
+    where = keys.wcs_named(name)
+    return list(_listed(writes.raw_rows(where.pk, prefix=where.sk)))
+
+
+def every() -> list[StreamRow]:
+    """All streams.  Raises `Unavailable`."""
+    return list(_listed(raw for pk in keys.wcs_lists() for raw in writes.raw_rows(pk)))
+
+
+def _listed(raws: Iterable[Raw]) -> Iterator[StreamRow]:
+    """The streams that these rows of the list are about, each once, 100 in a read."""
+    wanted = iter(dict.fromkeys(keys.wcs_of_listed(Key(raw["pk"]["S"], raw["sk"]["S"])) for raw in raws))
+    while page := list(islice(wanted, READ)):
+        found = writes.get_many(page)
+        rows = (StreamRow.from_raw_data(found[key]) for key in page if key in found)
+        yield from (row for row in rows if row.lives)

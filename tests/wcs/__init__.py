@@ -1,0 +1,1 @@
+"""Hooks of a WCS media server and the stream API."""
