@@ -4,7 +4,6 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -38,8 +37,8 @@ class JsonLines(logging.Formatter):
 
 
 def _spell_time(at: float) -> str:
-    second, part = divmod(at, 1)
-    return f"{_spell_second(int(second))}.{int(part * 1000):03d}Z"
+    second = int(at)
+    return f"{_spell_second(second)}.{int((at - second) * 1000):03d}Z"
 
 
 @lru_cache(maxsize=1)
@@ -66,10 +65,39 @@ class _Stderr(logging.Handler):
         except Exception:
             self.handleError(record)
 
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Write one line that needs no record."""
-        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(_encoder.encode(line).decode() + "\n")
+    def write(self, line: "_Line") -> None:
+        """Write one line that needs no record, which takes a tenth of the time."""
+        text = _encoder.encode(line).decode() + "\n"
+        with self.lock or contextlib.nullcontext():
+            try:
+                sys.stderr.write(text)
+            except (OSError, ValueError):
+                return
+
+
+class _Line(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A line of the level INFO; what is empty is left out."""
+
+    time: str
+    level: str
+    logger: str
+
+
+class _Frame(_Line, kw_only=True):
+    socket: str = ""
+    request_id: str = ""
+    command: str = ""
+    outcome: str = ""
+    reason: str = ""
+    ms: float
+
+
+class _Request(_Line, kw_only=True):
+    method: str = ""
+    route: str = ""
+    status: int
+    request_id: str = ""
+    ms: float
 
 
 _handler: Final = _Stderr()
@@ -86,24 +114,41 @@ def begin() -> None:
         logger.setLevel(settings.get().log_level)
 
 
-def frame(**fields: Any) -> None:
-    """One WebSocket frame: socket, request id, command, outcome, milliseconds."""
-    _write(_frames, fields)
+def frame(*, socket: str, request_id: str, command: str, outcome: str, ms: float, reason: str = "") -> None:
+    """One WebSocket frame; `reason` says why it was refused."""
+    if _wanted(_frames):
+        line = _Frame(
+            time=_spell_time(time.time()),
+            level="INFO",
+            logger=_frames.name,
+            socket=socket,
+            request_id=request_id,
+            command=command,
+            outcome=outcome,
+            reason=reason,
+            ms=round(ms, 2),
+        )
+        _handler.write(line)
 
 
-def request(**fields: Any) -> None:
-    """One HTTP request: method, route, status, request id, milliseconds."""
-    _write(_requests, fields)
+def request(*, method: str, route: str, status: int, request_id: str, ms: float) -> None:
+    """One HTTP request."""
+    if _wanted(_requests):
+        line = _Request(
+            time=_spell_time(time.time()),
+            level="INFO",
+            logger=_requests.name,
+            method=method,
+            route=route,
+            status=status,
+            request_id=request_id,
+            ms=round(ms, 2),
+        )
+        _handler.write(line)
 
 
-def _write(logger: logging.Logger, fields: dict[str, Any]) -> None:
-    """Write a line at once: making a record, and looking where it was made, takes ten times as long."""
-    if not logger.isEnabledFor(logging.INFO) or _handler not in _ours.handlers:
-        return
-    line = {"time": _spell_time(time.time()), "level": "INFO", "logger": logger.name}
-    line |= {name: value for name, value in fields.items() if value != ""}
-    line["ms"] = round(fields["ms"], 2)
-    _handler.write(line)
+def _wanted(logger: logging.Logger) -> bool:
+    return logger.isEnabledFor(logging.INFO) and _handler in _ours.handlers
 
 
 def failure(error: BaseException) -> None:

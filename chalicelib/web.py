@@ -41,7 +41,6 @@ def read(request: Held) -> Request:
         headers=event.get("headers") or {},
         body=body if isinstance(body, bytes) else body.encode(),
         source_ip=(request.context.get("identity") or {}).get("sourceIp") or "",
-        request_id=_request_id(event),
         stage=request.context.get("stage") or "",
         resource=request.path,
     )
@@ -49,7 +48,7 @@ def read(request: Held) -> Request:
 
 def _request_id(event: Mapping[str, Any]) -> str:
     for name, value in (event.get("headers") or {}).items():
-        if name.lower() == "x-request-id" and REQUEST_ID.fullmatch(value):
+        if len(name) == 12 and name.lower() == "x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value)
     return (event.get("requestContext") or {}).get("requestId") or ids.new(16)
 

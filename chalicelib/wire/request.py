@@ -20,7 +20,6 @@ class Request(msgspec.Struct, frozen=True):
     """By lower-case name, whatever case they are given in."""
     body: bytes = b""
     source_ip: str = ""
-    request_id: str = ""
     stage: str = ""
     resource: str = ""
     """The route, with the names of its parameters in braces."""
