@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import secrets
 import threading
 
@@ -11,7 +12,7 @@ TICKS_A_SECOND = 1 << 16
 
 def new(length: int = 12) -> str:
     """`length` random characters, safe in URLs and keys."""
-    return secrets.token_urlsafe(length)[:length]
+    return base64.urlsafe_b64encode(os.urandom(length))[:length].decode()
 
 
 def short_hash(text: str) -> str:

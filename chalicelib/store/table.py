@@ -2,12 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 import botocore.session
+import msgspec
 from botocore.awsrequest import AWSPreparedRequest
 from pynamodb import attributes
 from pynamodb.connection import Connection
@@ -52,7 +53,7 @@ class Item(Model):
         **attributes: Any,
     ) -> None:
         plain = _plain(type(self))
-        if plain is None or not attributes.keys() <= plain.names:
+        if plain is None or not attributes.keys() <= plain.columns.keys():
             super().__init__(hash_key, range_key, _user_instantiated, **attributes)
             return
         self.attribute_values = plain.defaults | attributes
@@ -68,9 +69,9 @@ class Item(Model):
         if plain is None or not data:
             return super().from_raw_data(data)
         values = plain.defaults.copy()
-        for name, kept_as, kind, _, _, read in plain.columns:
+        for name, kept_as, kind, read in plain.reading:
             kept = data.get(kept_as)
-            if not kept:
+            if kept is None:
                 continue
             value = kept.get(kind)
             if value is not None:
@@ -88,7 +89,7 @@ class Item(Model):
             return super().serialize(null_check)
         values = self.attribute_values
         item: dict[str, dict[str, Any]] = {}
-        for name, kept_as, kind, null, spell, _ in plain.columns:
+        for name, kept_as, kind, null, spell, _ in plain.columns.values():
             value = values.get(name)
             if value is not None and spell is not None:
                 value = spell(value)
@@ -97,6 +98,12 @@ class Item(Model):
             elif null_check and not null:
                 return super().serialize(null_check)  # it says what is missing
         return item
+
+    def but(self: Row, **values: Any) -> Row:
+        """The same row with other values, which are those of plain attributes."""
+        row = type(self).__new__(type(self))
+        row.attribute_values = self.attribute_values | values
+        return row
 
 
 class _Column(NamedTuple):
@@ -109,13 +116,20 @@ class _Column(NamedTuple):
     spell: Callable[[Any], Any] | None
     read: Callable[[Any], Any] | None
 
+    def spelled(self, value: Any) -> dict[str, Any] | None:
+        """A value as an item has it; `None` for none."""
+        if value is not None and self.spell is not None:
+            value = self.spell(value)
+        return None if value is None else {self.type: value}
+
 
 class _Plain(NamedTuple):
     """A kind of row that has plain attributes only."""
 
-    columns: tuple[_Column, ...]
-    names: frozenset[str]
+    columns: dict[str, _Column]
     defaults: dict[str, Any]
+    reading: tuple[tuple[str, str, str, Callable[[Any], Any] | None], ...]
+    """What of the columns reading takes."""
 
 
 def spell_number(value: float) -> str:
@@ -123,9 +137,8 @@ def spell_number(value: float) -> str:
     return str(value) if type(value) is int else json.dumps(value)
 
 
-def _read_number(text: str) -> float:
-    number: float = int(text) if text.isdigit() else json.loads(text)
-    return number
+_read_number: Final = msgspec.json.Decoder(Any).decode
+"""A number as DynamoDB has it, which is one of JSON."""
 
 
 _KINDS: Final = (
@@ -141,7 +154,7 @@ _KINDS: Final = (
 @cache
 def _plain(cls: type[Item]) -> _Plain | None:
     """How rows of this kind are kept; `None` where PynamoDB has to see to it."""
-    columns = []
+    columns = {}
     defaults: dict[str, Any] = {}
     for name, attribute in cls.get_attributes().items():
         computed = callable(attribute.default) or attribute.default_for_new is not None
@@ -149,8 +162,16 @@ def _plain(cls: type[Item]) -> _Plain | None:
             return None
         if attribute.default is not None:
             defaults[name] = attribute.default
-        columns.append(_column(name, attribute))
-    return _Plain(tuple(columns), frozenset(each.name for each in columns), defaults)
+        columns[name] = _column(name, attribute)
+    reading = tuple((each.name, each.kept_as, each.type, each.read) for each in columns.values())
+    return _Plain(columns, defaults, reading)
+
+
+def columns(kind: type[Item]) -> Mapping[str, _Column]:
+    """The attributes of a kind of row that has plain ones only."""
+    plain = _plain(kind)
+    assert plain is not None, kind
+    return plain.columns
 
 
 def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:
@@ -162,6 +183,8 @@ def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:
         spell = read = None
     elif isinstance(attribute, attributes.NumberAttribute):
         spell, read = spell_number, _read_number
+    elif isinstance(attribute, attributes.UnicodeSetAttribute):
+        read = set
     return _Column(name, attribute.attr_name, attribute.attr_type, bool(attribute.null), spell, read)
 
 
