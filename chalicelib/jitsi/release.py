@@ -326,9 +326,8 @@ def _close_those_who_stay(row: PageRow) -> None:
             chunk = stay[at : at + CLOSE_CHUNK]
             sockets = {keys.socket(store.socket_of(each.sk)): each for each in chunk}
             found = writes.get_many(list(sockets), consistent=False)
-            for where, raw in found.items():
-                if standing_session(raw) is not None:
-                    visitor = sockets[where]
+            for where, visitor in sockets.items():
+                if standing_session(found.get(where)) is not None:
                     fanout.close(visitor.front, store.socket_of(visitor.sk), 1000)
 
 

@@ -6,7 +6,7 @@ was gone when the row was written.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -77,6 +77,19 @@ class Run:
         kicks.kick(kind, Key(self.row.pk, self.row.sk))
 
 
+def _serve(run: Run, kind: str, work: Callable[[], None]) -> None:
+    """Do what a claimed row owes, or as much as there is time for.  Raises `Unavailable`."""
+    try:
+        work()
+    except TimeIsUp:
+        run.leave(kind)
+    except (TakenOver, NoRoom):
+        # A room that is gone takes its rows with it.
+        return
+    else:
+        owed.finish(run.row)
+
+
 # What hung on something that ended
 
 
@@ -98,15 +111,7 @@ def _end(key: Key, seconds: float) -> None:
     if row is None:
         return
     run = Run(row, seconds)
-    try:
-        _end_all(run, row)
-    except TimeIsUp:
-        run.leave(ended.END)
-    except (TakenOver, NoRoom):
-        # A room that is gone takes this row with it.
-        return
-    else:
-        owed.finish(row)
+    _serve(run, ended.END, lambda: _end_all(run, row))
 
 
 def _end_all(run: Run, row: EndedRow) -> None:
@@ -249,14 +254,7 @@ def room_work(key: Key) -> None:
     if row is None:
         return
     run = Run(row, WORK_S)
-    try:
-        _remove_rows(run, key)
-    except TimeIsUp:
-        run.leave(ended.PURGE)
-    except TakenOver:
-        return
-    else:
-        owed.finish(row)
+    _serve(run, ended.PURGE, lambda: _remove_rows(run, key))
 
 
 def _remove_rows(run: Run, own: Key) -> None:
@@ -276,16 +274,14 @@ def service_work(key: Key) -> None:
     if row is None:
         return
     run = Run(row, WORK_S)
-    try:
-        for room_id in rooms.listed(row.service):
-            _delete_room(row.service, room_id)
-            run.went_on()
-    except TimeIsUp:
-        run.leave(services.PURGE)
-    except TakenOver:
-        return
-    else:
-        owed.finish(row)
+    _serve(run, services.PURGE, lambda: _delete_rooms(run, row.service))
+
+
+def _delete_rooms(run: Run, service_id: str) -> None:
+    """Raises `TimeIsUp`, `TakenOver`, `Unavailable`."""
+    for room_id in rooms.listed(service_id):
+        _delete_room(service_id, room_id)
+        run.went_on()
 
 
 def _delete_room(service_id: str, room_id: str) -> None:

@@ -247,6 +247,10 @@ ROOM: Final = Shape(
 )
 
 
+CHECKED: Final = ("views", "mediaOut")
+"""What has to agree; a PUT of other fields leaves it as it was."""
+
+
 def parse_new(body: Json) -> Document:
     """The document of a room that is to be created.  Raises `BadData`."""
     given = constraints.mapping(body, "the body")
@@ -261,12 +265,10 @@ def merge(document: Document, body: Json) -> Document:
     Raises `BadData`.
     """
     given = constraints.mapping(body, "the body")
-    fields = {
-        name: ROOM.field(name, given) if given.get(name) is not None else document[name]
-        for name in ROOM.fields
-        if given.get(name) is not None or name in document
-    }
-    return _checked(fields)
+    read = {name: ROOM.field(name, given) for name in ROOM.fields if given.get(name) is not None}
+    merged = {**document, **read}
+    merged.pop("_id", None)
+    return merged if read.keys().isdisjoint(CHECKED) else _checked(merged)
 
 
 def _checked(document: Document) -> Document:

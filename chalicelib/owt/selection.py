@@ -50,7 +50,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def sources(self) -> list[str]:
         """The streams that it takes something of, each once."""
-        return list(dict.fromkeys(wish.source for wish in (self.audio, self.video) if wish is not None))
+        return list({wish.source: None for wish in (self.audio, self.video) if wish is not None})
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -235,6 +235,10 @@ def _tracks(room: RoomLike, forward: Mapping[str, streams.Forward], stream_id: s
 
 def sent_audio(room: RoomLike) -> Spelled:
     """The audio format of what is sent out: the first aac entry of the room.  Raises `Refused`."""
+    return room.once(b"sent audio", lambda: _sent_audio(room))
+
+
+def _sent_audio(room: RoomLike) -> Spelled:
     for each in room.document["mediaOut"]["audio"]:
         if isinstance(each, dict) and _codec_of(each) == SENT_CODEC:
             return {**each, "codec": SENT_CODEC}

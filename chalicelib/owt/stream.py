@@ -145,9 +145,10 @@ def mixed_id(room_id: str, label: str) -> str:
 
 def view_of(room: RoomLike, stream_id: str) -> Mapping[str, Any] | None:
     """The view whose mixed stream has this id."""
-    prefix, label = stream_id[: len(room.id) + 1], stream_id[len(room.id) + 1 :]
-    if prefix != f"{room.id}-":
+    prefix = mixed_id(room.id, "")
+    if not stream_id.startswith(prefix):
         return None
+    label = stream_id[len(prefix) :]
     views: Sequence[Mapping[str, Any]] = room.document["views"]
     return next((view for view in views if view["label"] == label), None)
 
@@ -163,11 +164,11 @@ def mixed_media(view: Mapping[str, Any]) -> Media:
 
 def offered(room: RoomLike, stream_id: str, forward: Mapping[str, Forward]) -> Media | None:
     """The tracks of a stream of the room, whichever kind it is."""
-    view = view_of(room, stream_id)
-    if view is not None:
-        return mixed_media(view)
     found = forward.get(stream_id)
-    return found.media if found is not None else None
+    if found is not None:
+        return found.media
+    view = view_of(room, stream_id)
+    return mixed_media(view) if view is not None else None
 
 
 # As they are answered

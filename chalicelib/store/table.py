@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
@@ -98,6 +98,12 @@ class Item(Model):
             return super().serialize(null_check)  # it says what is missing
         return item
 
+    def but(self: Row, **values: Any) -> Row:
+        """The same row with other values, which are those of plain attributes."""
+        row = type(self).__new__(type(self))
+        row.attribute_values = self.attribute_values | values
+        return row
+
 
 class _Column(NamedTuple):
     """A plain attribute: its name here and in an item, DynamoDB's type, and how its values are read there."""
@@ -109,10 +115,17 @@ class _Column(NamedTuple):
     spell: Callable[[Any], Any] | None
     read: Callable[[Any], Any] | None
 
+    def spelled(self, value: Any) -> dict[str, Any] | None:
+        """A value as an item has it; `None` for none."""
+        if value is not None and self.spell is not None:
+            value = self.spell(value)
+        return None if value is None else {self.type: value}
+
 
 class _Plain(NamedTuple):
     """A kind of row that has plain attributes only."""
 
+    columns: dict[str, _Column]
     by_kept: dict[str, tuple[str, str, Callable[[Any], Any] | None]]
     """Name, type and reading of each, by its name in an item."""
     by_name: dict[str, tuple[str, str, Callable[[Any], Any] | None]]
@@ -152,7 +165,7 @@ _KINDS: Final = (
 @cache
 def _plain(cls: type[Item]) -> _Plain | None:
     """How rows of this kind are kept; `None` where PynamoDB has to see to it."""
-    columns = []
+    columns = {}
     defaults: dict[str, Any] = {}
     for name, attribute in cls.get_attributes().items():
         computed = callable(attribute.default) or attribute.default_for_new is not None
@@ -160,11 +173,18 @@ def _plain(cls: type[Item]) -> _Plain | None:
             return None
         if attribute.default is not None:
             defaults[name] = attribute.default
-        columns.append(_column(name, attribute))
-    by_kept = {each.kept_as: (each.name, each.type, each.read) for each in columns}
-    by_name = {each.name: (each.kept_as, each.type, each.spell) for each in columns}
-    demanded = frozenset(each.kept_as for each in columns if not each.null)
-    return _Plain(by_kept, by_name, demanded, defaults)
+        columns[name] = _column(name, attribute)
+    by_kept = {each.kept_as: (each.name, each.type, each.read) for each in columns.values()}
+    by_name = {each.name: (each.kept_as, each.type, each.spell) for each in columns.values()}
+    demanded = frozenset(each.kept_as for each in columns.values() if not each.null)
+    return _Plain(columns, by_kept, by_name, demanded, defaults)
+
+
+def columns(kind: type[Item]) -> Mapping[str, _Column]:
+    """The attributes of a kind of row that has plain ones only."""
+    plain = _plain(kind)
+    assert plain is not None, kind
+    return plain.columns
 
 
 def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:
@@ -176,6 +196,8 @@ def _column(name: str, attribute: attributes.Attribute[Any]) -> _Column:
         spell = read = None
     elif isinstance(attribute, attributes.NumberAttribute):
         spell, read = spell_number, read_number
+    elif isinstance(attribute, attributes.UnicodeSetAttribute):
+        read = set
     return _Column(name, attribute.attr_name, attribute.attr_type, bool(attribute.null), spell, read)
 
 

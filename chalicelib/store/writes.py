@@ -6,12 +6,12 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.update import Action, RemoveAction, SetAction, Update
+from pynamodb.expressions.update import Action, AddAction, DeleteAction, RemoveAction, SetAction
 
 from chalicelib import ids
 from chalicelib.errors import AppError, Unavailable
@@ -39,6 +39,8 @@ CONFLICTS: Final = frozenset({"TransactionConflictException", "TransactionInProg
 CROWDED: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 """Why a transaction was cancelled that may succeed a moment later."""
 NOT_CANCELLED: Final = "None"
+VERBS: Final = {"SET ": SetAction, "REMOVE ": RemoveAction, "ADD ": AddAction, "DELETE ": DeleteAction}
+"""How the clauses of changes begin, in their order."""
 CONDITION: Final = "ConditionalCheckFailed"
 OVERFULL: Final = "exceeded the maximum allowed size"
 """What DynamoDB says, of a put as of an update, when an item is too large."""
@@ -140,35 +142,43 @@ def _pause(tried: int) -> None:
     time.sleep(seconds)
 
 
-class _Expressions:
-    """The names and values that the expressions of one request share."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, str] = {}
-        self.values: dict[str, Any] = {}
-
-    def into(self, request: dict[str, Any]) -> dict[str, Any]:
-        if self.names:
-            request["ExpressionAttributeNames"] = {alias: name for name, alias in self.names.items()}
-        if self.values:
-            request["ExpressionAttributeValues"] = self.values
-        return request
-
-    def condition(self, condition: Condition) -> str:
-        return str(condition.serialize(self.names, self.values))
-
-    def update(self, actions: Sequence[Action]) -> str:
-        if not all(isinstance(each, SetAction | RemoveAction) for each in actions):
-            return str(Update(*actions).serialize(self.names, self.values))
-        found: dict[bool, list[str]] = {True: [], False: []}
-        for each in actions:
-            found[isinstance(each, SetAction)].append(each.serialize(self.names, self.values))
-        clauses = [("SET ", found[True]), ("REMOVE ", found[False])]
-        return " ".join(verb + ", ".join(texts) for verb, texts in clauses if texts)
+def _completed(
+    request: dict[str, Any], condition: Condition | None, actions: Sequence[Action] = ()
+) -> dict[str, Any]:
+    """A request with what it changes, and with its condition, whose failure is to tell what stood there."""
+    names: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    if actions:
+        request["UpdateExpression"] = _spell_update(actions, names, values)
+    if condition is not None:
+        request["ConditionExpression"] = condition.serialize(names, values)
+        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    return _with_names(request, names, values)
 
 
-@dataclass(frozen=True)
-class Put:
+def _with_names(request: dict[str, Any], names: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
+    """A request with the names and values that its expressions share."""
+    if names:
+        request["ExpressionAttributeNames"] = {alias: name for name, alias in names.items()}
+    if values:
+        request["ExpressionAttributeValues"] = values
+    return request
+
+
+def _spell_update(actions: Sequence[Action], names: dict[str, str], values: dict[str, Any]) -> str:
+    clauses: dict[str, str] = {}
+    for each in actions:
+        verb = "SET " if isinstance(each, SetAction) else _verb(each)
+        text = each.serialize(names, values)
+        clauses[verb] = f"{clauses[verb]}, {text}" if verb in clauses else verb + text
+    return " ".join([clauses[verb] for verb in VERBS if verb in clauses])
+
+
+def _verb(action: Action) -> str:
+    return next(verb for verb, kind in VERBS.items() if isinstance(action, kind))
+
+
+class Put(msgspec.Struct, frozen=True):
     """A row to write whole, in a transaction."""
 
     row: Item
@@ -176,11 +186,10 @@ class Put:
 
     def spell(self) -> dict[str, Any]:
         """The part as DynamoDB takes it."""
-        return _part("Put", {"Item": self.row.serialize()}, self.condition)
+        return {"Put": _completed({"TableName": table.name(), "Item": self.row.serialize()}, self.condition)}
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """An item to change, in a transaction."""
 
     key: Key
@@ -189,11 +198,10 @@ class Change:
 
     def spell(self) -> dict[str, Any]:
         """The part as DynamoDB takes it."""
-        return _part("Update", {"Key": key(*self.key)}, self.condition, self.actions)
+        return {"Update": _completed(_at(self.key), self.condition, self.actions)}
 
 
-@dataclass(frozen=True)
-class Remove:
+class Remove(msgspec.Struct, frozen=True):
     """An item to remove, in a transaction."""
 
     key: Key
@@ -201,11 +209,10 @@ class Remove:
 
     def spell(self) -> dict[str, Any]:
         """The part as DynamoDB takes it."""
-        return _part("Delete", {"Key": key(*self.key)}, self.condition)
+        return {"Delete": _completed(_at(self.key), self.condition)}
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """An item that a transaction demands to be in some state, and leaves alone."""
 
     key: Key
@@ -213,23 +220,14 @@ class Check:
 
     def spell(self) -> dict[str, Any]:
         """The part as DynamoDB takes it."""
-        return _part("ConditionCheck", {"Key": key(*self.key)}, self.condition)
+        return {"ConditionCheck": _completed(_at(self.key), self.condition)}
+
+
+def _at(where: Key) -> dict[str, Any]:
+    return {"TableName": table.name(), "Key": key(*where)}
 
 
 Part: TypeAlias = Put | Change | Remove | Check
-
-
-def _part(
-    name: str, about: dict[str, Any], condition: Condition | None, actions: Sequence[Action] = ()
-) -> dict[str, Any]:
-    expressions = _Expressions()
-    request: dict[str, Any] = {"TableName": table.name(), **about}
-    if actions:
-        request["UpdateExpression"] = expressions.update(actions)
-    if condition is not None:
-        request["ConditionExpression"] = expressions.condition(condition)
-        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-    return {name: expressions.into(request)}
 
 
 def transact(parts: Sequence[Part], token: str = "") -> None:
@@ -255,12 +253,8 @@ def put(row: Item, condition: Condition | None = None) -> None:
     repeated request whose first answer was lost."""
     item = row.serialize()
     request: dict[str, Any] = {"TableName": table.name(), "Item": item}
-    expressions = _Expressions()
-    if condition is not None:
-        request["ConditionExpression"] = expressions.condition(condition)
-        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     try:
-        call("PutItem", expressions.into(request))
+        call("PutItem", _completed(request, condition))
     except Refused as refused:
         if refused.old != item:
             raise
@@ -274,27 +268,14 @@ def update(
     returns: Returns = "NONE",
 ) -> Raw | None:
     """Change one item; the attributes asked for, or `None`.  Raises `Refused`."""
-    expressions = _Expressions()
-    request: dict[str, Any] = {
-        "TableName": table.name(),
-        "Key": key(pk, sk),
-        "UpdateExpression": expressions.update(actions),
-        "ReturnValues": returns,
-    }
-    if condition is not None:
-        request["ConditionExpression"] = expressions.condition(condition)
-        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-    return call("UpdateItem", expressions.into(request)).get("Attributes")
+    request = {"TableName": table.name(), "Key": key(pk, sk), "ReturnValues": returns}
+    return call("UpdateItem", _completed(request, condition, actions)).get("Attributes")
 
 
 def delete(pk: str, sk: str, condition: Condition | None = None, returns: Returns = "NONE") -> Raw | None:
     """Remove one item; what stood there if asked for.  Raises `Refused`."""
-    expressions = _Expressions()
-    request: dict[str, Any] = {"TableName": table.name(), "Key": key(pk, sk), "ReturnValues": returns}
-    if condition is not None:
-        request["ConditionExpression"] = expressions.condition(condition)
-        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-    return call("DeleteItem", expressions.into(request)).get("Attributes")
+    request = {"TableName": table.name(), "Key": key(pk, sk), "ReturnValues": returns}
+    return call("DeleteItem", _completed(request, condition)).get("Attributes")
 
 
 def get(cls: type[Row], pk: str, sk: str, consistent: bool = False) -> Row | None:
@@ -303,19 +284,22 @@ def get(cls: type[Row], pk: str, sk: str, consistent: bool = False) -> Row | Non
     return read(cls, answer.get("Item"))
 
 
-def get_many(wanted: Sequence[Key], consistent: bool = True) -> dict[Key, Raw]:
-    """Some items, read in one call; those that do not stand are missing.  Raises `Unavailable`."""
+def get_many(wanted: Sequence[Key], consistent: bool = True) -> Mapping[tuple[str, str], Raw]:
+    """Some items by their keys, read in one call; what does not stand is missing.  Raises `Unavailable`."""
     left: list[Raw] = [key(*each) for each in wanted]
-    found: dict[Key, Raw] = {}
+    found: dict[tuple[str, str], Raw] = {}
+    name = table.name()
     for _ in range(BATCH_TRIES):
-        request = {"RequestItems": {table.name(): {"Keys": left, "ConsistentRead": consistent}}}
-        answer = call("BatchGetItem", request)
-        for item in answer.get("Responses", {}).get(table.name(), []):
-            found[Key(item["pk"]["S"], item["sk"]["S"])] = item
-        left = (answer.get("UnprocessedKeys") or {}).get(table.name(), {}).get("Keys", [])
         if not left:
-            return found
-    raise Unavailable("storage is overloaded")
+            break
+        request = {"RequestItems": {name: {"Keys": left, "ConsistentRead": consistent}}}
+        answer = call("BatchGetItem", request)
+        for item in answer.get("Responses", {}).get(name, []):
+            found[item["pk"]["S"], item["sk"]["S"]] = item
+        left = (answer.get("UnprocessedKeys") or {}).get(name, {}).get("Keys", [])
+    if left:
+        raise Unavailable("storage is overloaded")
+    return found
 
 
 def query_raw(
@@ -397,16 +381,17 @@ def count(pk: str, matching: Condition | None = None, consistent: bool = True) -
     total = 0
     start: Mapping[str, Any] | None = None
     while True:
-        expressions = _Expressions()
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
         request: dict[str, Any] = {"TableName": table.name(), "Select": "COUNT", "ConsistentRead": consistent}
         if matching is not None:
-            request["FilterExpression"] = expressions.condition(matching)
+            request["FilterExpression"] = matching.serialize(names, values)
         if start is not None:
             request["ExclusiveStartKey"] = start
-        expressions.names["pk"] = "#pk"
-        expressions.values[":pk"] = {"S": pk}
+        names["pk"] = "#pk"
+        values[":pk"] = {"S": pk}
         request["KeyConditionExpression"] = "#pk = :pk"
-        answer = call("Query", expressions.into(request))
+        answer = call("Query", _with_names(request, names, values))
         total += int(answer["Count"])
         start = answer.get("LastEvaluatedKey")
         if start is None:

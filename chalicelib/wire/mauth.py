@@ -10,8 +10,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from chalicelib.errors import Unauthenticated
 
@@ -20,6 +23,8 @@ V1: Final = "HMAC_SHA256"
 V2: Final = "HMAC_SHA256_V2"
 METHODS: Final = frozenset({V1, V2})
 MAX_HEADER: Final = 8 * 1024
+KEYS: Final = 256
+"""So many keys are kept ready for the next signature."""
 
 _BLANKS: Final = " \t"
 _CONTROL: Final = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
@@ -39,7 +44,7 @@ class NotProven(Unauthenticated):
         self.reason = reason
 
 
-class Claim(NamedTuple):
+class Claim(msgspec.Struct, frozen=True):
     """What a header says, each part exactly as it stands there."""
 
     method: str
@@ -171,9 +176,16 @@ def sign(key: str, text: str) -> str:
 
 
 def _sign(key: str, text: str) -> bytes:
+    mac = _keyed(key).copy()
+    mac.update(text.encode())
+    return binascii.b2a_base64(mac.hexdigest().encode(), newline=False)
+
+
+@lru_cache(maxsize=KEYS)
+def _keyed(key: str) -> hmac.HMAC:
+    """An HMAC that has taken the key in, which is most of the work; to be copied."""
     # A key of the environment that is not UTF-8 stands for its bytes.
-    mac = hmac.digest(key.encode(errors="surrogateescape"), text.encode(), "sha256")
-    return binascii.b2a_base64(binascii.b2a_hex(mac), newline=False)
+    return hmac.new(key.encode(errors="surrogateescape"), digestmod="sha256")
 
 
 def signed(claim: Claim, key: str, text: str) -> bool:

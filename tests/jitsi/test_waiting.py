@@ -56,6 +56,22 @@ def briefly_live(world, monkeypatch) -> int:
     return 60
 
 
+def killed_latecomer(rows: World, conference: str, monkeypatch: pytest.MonkeyPatch) -> Socket:
+    """One who comes to a conference that is live, and whose handler dies before it sees that."""
+    rows.golive(conference)
+    rows.drain()
+    visitor = rows.visitor().connect()
+
+    def killed(name: str, socket_id: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(waiting, "_record_and_session", killed)
+        with pytest.raises(Killed):
+            visitor.subscribe(VISITOR + conference)
+    return visitor
+
+
 def lives(*visitors: Socket) -> list[int]:
     """How many live messages each was sent."""
     return [visitor.line.live() for visitor in visitors]
@@ -254,18 +270,7 @@ def test_of_a_latecomers_two_subscriptions_only_the_one_that_was_not_sent_is_tri
 def test_a_latecomer_whose_handler_was_killed_before_it_saw_that_the_conference_is_live_is_found(
     rows, monkeypatch
 ):
-    conference = rows.conference()
-    rows.golive(conference)
-    rows.drain()
-    visitor = rows.visitor().connect()
-
-    def killed(name, socket_id):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(waiting, "_record_and_session", killed)
-        with pytest.raises(Killed):
-            visitor.subscribe(VISITOR + conference)
+    visitor = killed_latecomer(rows, rows.conference(), monkeypatch)
     assert lives(visitor) == [0]
     rows.advance(release.LOOK_AFTER_S)
     rows.tick()
@@ -292,17 +297,7 @@ def test_who_is_left_behind_is_looked_for_at_growing_intervals_until_the_confere
 
 def test_who_is_left_behind_when_the_conference_ends_is_still_found(rows, monkeypatch):
     conference = rows.conference()
-    rows.golive(conference)
-    rows.drain()
-    visitor = rows.visitor().connect()
-
-    def killed(name, socket_id):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(waiting, "_record_and_session", killed)
-        with pytest.raises(Killed):
-            visitor.subscribe(VISITOR + conference)
+    visitor = killed_latecomer(rows, conference, monkeypatch)
     rows.golive(conference, "DELETE")
     rows.settle()
     assert lives(visitor) == [1]

@@ -12,42 +12,7 @@ from hypothesis import given
 
 from chalicelib.owt import packed, room
 from chalicelib.owt.errors import BadData
-
-DEFAULT = """
-{"name": "r", "participantLimit": -1, "inputLimit": -1,
- "selectActiveAudio": false, "enableBandwidthAdaptation": false,
- "roles": [
-  {"role": "presenter",            "publish": {"audio": true,  "video": true},  "subscribe": {"audio": true,  "video": true}},
-  {"role": "viewer",               "publish": {"audio": false, "video": false}, "subscribe": {"audio": true,  "video": true}},
-  {"role": "audio_only_presenter", "publish": {"audio": true,  "video": false}, "subscribe": {"audio": true,  "video": false}},
-  {"role": "video_only_viewer",    "publish": {"audio": false, "video": false}, "subscribe": {"audio": false, "video": true}},
-  {"role": "sip",                  "publish": {"audio": true,  "video": true},  "subscribe": {"audio": true,  "video": true}}],
- "views": [{
-   "label": "common",
-   "audio": {"format": {"codec": "opus", "sampleRate": 48000, "channelNum": 2}, "vad": true},
-   "video": {"format": {"codec": "vp8"},
-             "parameters": {"resolution": {"width": 640, "height": 480}, "framerate": 24, "keyFrameInterval": 100},
-             "maxInput": 16, "motionFactor": 0.8, "bgColor": {"r": 0, "g": 0, "b": 0},
-             "keepActiveInputPrimary": false,
-             "layout": {"fitPolicy": "letterbox", "templates": {"base": "fluid", "custom": []}}}}],
- "mediaIn": {
-  "audio": [{"codec": "opus", "sampleRate": 48000, "channelNum": 2}, {"codec": "isac", "sampleRate": 16000},
-            {"codec": "isac", "sampleRate": 32000}, {"codec": "g722", "sampleRate": 16000, "channelNum": 1},
-            {"codec": "pcma"}, {"codec": "pcmu"}, {"codec": "aac"}, {"codec": "ac3"}, {"codec": "nellymoser"}, {"codec": "ilbc"}],
-  "video": [{"codec": "h264"}, {"codec": "vp8"}, {"codec": "vp9"}]},
- "mediaOut": {
-  "audio": [{"codec": "opus", "sampleRate": 48000, "channelNum": 2}, {"codec": "isac", "sampleRate": 16000},
-            {"codec": "isac", "sampleRate": 32000}, {"codec": "g722", "sampleRate": 16000, "channelNum": 1},
-            {"codec": "pcma"}, {"codec": "pcmu"}, {"codec": "aac", "sampleRate": 48000, "channelNum": 2},
-            {"codec": "ac3"}, {"codec": "nellymoser"}, {"codec": "ilbc"}],
-  "video": {"format": [{"codec": "vp8"}, {"codec": "h264", "profile": "CB"}, {"codec": "h264", "profile": "B"}, {"codec": "vp9"}],
-            "parameters": {"resolution": ["x3/4", "x2/3", "x1/2", "x1/3", "x1/4", "hd1080p", "hd720p", "svga", "vga", "qvga", "cif"],
-                           "framerate": [6, 12, 15, 24, 30, 48, 60], "bitrate": ["x0.8", "x0.6", "x0.4", "x0.2"],
-                           "keyFrameInterval": [100, 30, 5, 2, 1]}}},
- "transcoding": {"audio": true, "video": {"format": true, "parameters": {
-   "resolution": true, "framerate": true, "bitrate": true, "keyFrameInterval": true}}},
- "notifying": {"participantActivities": true, "streamChange": true}}
-"""  # noqa: E501 - as the contract has it
+from tests.owt.documents import SPELLED
 
 
 def made(**options):
@@ -69,12 +34,12 @@ def compact(value):
 
 
 def test_the_default_room_is_byte_equal_to_the_contracts():
-    assert compact(room.parse_new({"name": "r"})) == compact(json.loads(DEFAULT))
+    assert compact(room.parse_new({"name": "r"})) == compact(json.loads(SPELLED))
 
 
 @pytest.mark.parametrize("options", [None, {}, {"views": None, "roles": None, "sip": None, "name": "other"}])
 def test_options_may_be_absent_null_or_hold_nothing(options):
-    assert room.parse_new({"name": "r", "options": options}) == json.loads(DEFAULT)
+    assert room.parse_new({"name": "r", "options": options}) == json.loads(SPELLED)
 
 
 @pytest.mark.parametrize("options", ["", 1, True, [], False, 0, "x"])
@@ -134,7 +99,7 @@ def test_a_views_format_is_one_leaf():
 
 def test_unknown_fields_are_dropped_and_the_test_suites_room_has_a_view_labelled_common():
     found = made(views=[{"name": "common", "video": {}}], unknown={"a": 1}, viewports=[])
-    assert found == json.loads(DEFAULT)
+    assert found == json.loads(SPELLED)
 
 
 def test_a_views_object_is_a_list_of_one_and_an_empty_list_stays_empty():
@@ -154,7 +119,7 @@ def test_what_one_room_sets_is_in_no_other_one():
     found = room.Room("r", made())
     assert found.once(b"a", lambda: 1) == found.once(b"a", lambda: 2) == 1
     assert room.Room("s", made()).once(b"a", lambda: 3) == 3
-    assert made() == json.loads(DEFAULT)
+    assert made() == json.loads(SPELLED)
 
 
 def test_a_room_remembers_so_many_answers_and_to_short_questions_only():
@@ -506,7 +471,7 @@ def test_the_dictionary_is_never_edited():
 
 def test_what_was_packed_with_the_first_dictionary_can_be_read():
     stored = bytes.fromhex("011b6de48c3672461b39a38d9cd146ce682367b49133dac819968d1c00")
-    assert packed.read(packed.unpack(stored)) == json.loads(DEFAULT)
+    assert packed.read(packed.unpack(stored)) == json.loads(SPELLED)
 
 
 # Whatever callers send
@@ -612,7 +577,7 @@ def test_what_is_refused_leaves_no_trace_and_nothing_but_a_refusal_is_raised(bod
         after = room.merge(before, body)
     except BadData:
         after = before
-    assert before == json.loads(DEFAULT)
+    assert before == json.loads(SPELLED)
     assert room.merge(after, dict(after)) == after
 
 

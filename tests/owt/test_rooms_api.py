@@ -11,10 +11,9 @@ from chalicelib.outbox import kicks, owed
 from chalicelib.owt import settings as owt_settings
 from chalicelib.owt.routes import common
 from chalicelib.owt.store import ended, rooms, services
-from chalicelib.owt.store.rooms import RoomState
 from chalicelib.store import keys, writes
 from tests.owt.api import BAD, NO_RESOURCE, NO_ROOM, Api, ok, refusal, serve
-from tests.owt.test_room import DEFAULT
+from tests.owt.documents import SPELLED
 
 UNKNOWN = "5188b9af6e53c84ffd600499"
 VERSIONS = ("v1", "v1.1")
@@ -36,7 +35,7 @@ def of_room(table, room_id):
 def test_the_default_room_is_the_contracts(api, version):
     made = ok(api.at(version).post("/rooms", {"name": "r"}))
     assert re.fullmatch(r"[0-9a-f]{24}", made["_id"])
-    assert made == {"_id": made["_id"], **json.loads(DEFAULT)}
+    assert made == {"_id": made["_id"], **json.loads(SPELLED)}
 
 
 def test_post_get_put_and_list_show_the_same_document(api):
@@ -174,12 +173,12 @@ def test_pages_of_the_list(api, seven, query, shown):
 
 def many(service, count, **more):
     """So many rooms, written without a transaction each; their ids."""
-    rows = []
+    made = []
     for number in range(count):
-        document = json.loads(DEFAULT) | {"name": f"room {number}"} | more
-        rows.append(rooms._row(f"{number:024x}", service, document))
-    listed = [rooms.ListedRoomRow(*keys.owt_room_listed(service, RoomState(row).id)) for row in rows]
-    writes.batch(puts=[*rows, *listed])
+        document = json.loads(SPELLED) | {"name": f"room {number}"} | more
+        made.append(rooms.new(f"{number:024x}", service, document))
+    listed = [rooms.ListedRoomRow(*keys.owt_room_listed(service, room.id)) for room in made]
+    writes.batch(puts=[*(room.row for room in made), *listed])
     return [each.sk for each in listed]
 
 

@@ -7,7 +7,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAtt
 from pynamodb.expressions.update import Update
 
 from chalicelib.store import attributes, writes
-from chalicelib.store.expressions import ABSENT, STANDS, Less, Same, add, assign
+from chalicelib.store.expressions import ABSENT, STANDS, Less, Same, add, assign, assign_all
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 
@@ -50,6 +50,14 @@ def test_conditions_are_those_of_pynamodb(row):
         (STANDS, theirs.pk.exists()),
         (ABSENT, theirs.pk.does_not_exist()),
         (Same(row.text, "a") & Same(row.number, 1), (theirs.text == "a") & (theirs.number == 1)),
+        (
+            Same(row.text, "a") & Same(row.number, 1) & Less(row.number, row.most),
+            (theirs.text == "a") & (theirs.number == 1) & (theirs.number < theirs.most),
+        ),
+        (
+            ABSENT & (Same(row.text, "a") | STANDS),
+            theirs.pk.does_not_exist() & ((theirs.text == "a") | theirs.pk.exists()),
+        ),
         (Same(row.text, "a") & theirs.sk.exists(), (theirs.text == "a") & theirs.sk.exists()),
         (ABSENT | Same(row.text, "a"), theirs.pk.does_not_exist() | (theirs.text == "a")),
     ]
@@ -75,6 +83,21 @@ def test_changes_are_those_of_pynamodb(row):
         assert spelled(Update(*ours)) == spelled(Update(*known))
         where = Key("p", "s")
         assert writes.Change(where, ours, STANDS).spell() == writes.Change(where, known, STANDS).spell()
+
+
+@ROWS
+def test_a_row_s_attributes_are_assigned_as_one_by_one(row):
+    values = {"text": "a", "number": 0.5, "names": {"b"}}
+    one_by_one = [assign(getattr(row, name), value) for name, value in values.items()]
+    assert spelled(Update(*assign_all(row, values))) == spelled(Update(*one_by_one))
+    removed = assign_all(row, {"number": 1, "text": None})
+    assert spelled(Update(*removed)) == spelled(Update(assign(row.number, 1), assign(row.text, None)))
+    assert spelled(Update(*assign_all(row, {"text": None}))) == spelled(Update(assign(row.text, None)))
+
+
+def test_an_attribute_that_a_row_does_not_have_is_not_assigned():
+    with pytest.raises(KeyError):
+        assign_all(QuickRow, {"txt": "a"})
 
 
 def test_a_removal_may_stand_before_an_assignment():

@@ -95,6 +95,13 @@ def test_rows_share_no_values():
     assert (one.number, other.number, PlainRow("p", "u", text="c").number) == (5, 0, 0)
 
 
+def test_a_row_with_other_values_leaves_the_first_as_it_was():
+    one = PlainRow("p", "s", text="a", number=1)
+    other = one.but(text="b")
+    assert (one.text, other.text, other.number, other.pk) == ("a", "b", 1, "p")
+    assert other.serialize() == PlainRow("p", "s", text="b", number=1).serialize()
+
+
 def test_a_row_that_is_not_plain_is_left_to_pynamodb():
     row = MappedRow("p", "s", inside={"a": "b"})
     item = row.serialize()

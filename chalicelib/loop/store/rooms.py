@@ -363,4 +363,4 @@ def contexts(some: Sequence[RoomRow]) -> Iterator[Mapping[str, str]]:
     wanted = [keys.loop_context(token_of(row)) for row in some if row.has_context]
     for at in range(0, len(wanted), PAGE):
         raws = writes.get_many(wanted[at : at + PAGE])
-        yield {key.pk: ContextRow.from_raw_data(raw).value for key, raw in raws.items()}
+        yield {pk: ContextRow.from_raw_data(raw).value for (pk, _), raw in raws.items()}

@@ -3,26 +3,19 @@
 from chalicelib.owt import subscription
 from chalicelib.owt.actions import subscriptions as actions
 from chalicelib.owt.actions.subscriptions import Body
-from chalicelib.owt.store import subscriptions
 from chalicelib.owt.stream import Spelled
 from chalicelib.owt.subscription import Analysis
 
 
 def listed(service_id: str, room_id: str) -> list[Spelled]:
     """The analytics of a room.  Raises `NoRoom`."""
-    return [each.spell(name) for name, each in subscriptions.listed(service_id, room_id, Analysis)]
+    return actions.listed(service_id, room_id, Analysis)
 
 
 def start(service_id: str, room_id: str, body: Body) -> Spelled:
     """Have an algorithm look at a stream.  Raises `NoRoom`, `ValidationError`, `Refused`."""
-    name, made = actions.start(
-        service_id,
-        room_id,
-        body,
-        subscription.parse_analysis,
-        lambda _, room, forward, asked: subscription.analysis(room, forward, asked),
-    )
-    return made.spell(name)
+    parse, make = subscription.parse_analysis, subscription.analysis
+    return actions.start(service_id, room_id, body, parse, lambda _, *known: make(*known))
 
 
 def stop(service_id: str, room_id: str, name: str) -> None:

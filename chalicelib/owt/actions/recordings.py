@@ -6,20 +6,18 @@ from chalicelib.owt import settings, subscription
 from chalicelib.owt.actions import subscriptions as actions
 from chalicelib.owt.actions.subscriptions import Body
 from chalicelib.owt.room import Room
-from chalicelib.owt.store import subscriptions
 from chalicelib.owt.stream import Forward, Spelled
 from chalicelib.owt.subscription import Recording, RecordingRequest
 
 
 def listed(service_id: str, room_id: str) -> list[Spelled]:
     """The recordings of a room that are under way.  Raises `NoRoom`."""
-    return [each.spell(name) for name, each in subscriptions.listed(service_id, room_id, Recording)]
+    return actions.listed(service_id, room_id, Recording)
 
 
 def start(service_id: str, room_id: str, body: Body) -> Spelled:
     """Record a selection, where the settings say.  Raises `NoRoom`, `ValidationError`, `Refused`."""
-    name, made = actions.start(service_id, room_id, body, subscription.parse_recording, _make)
-    return made.spell(name)
+    return actions.start(service_id, room_id, body, subscription.parse_recording, _make)
 
 
 def _make(name: str, room: Room, forward: Mapping[str, Forward], asked: RecordingRequest) -> Recording:

@@ -3,26 +3,19 @@
 from chalicelib.owt import subscription
 from chalicelib.owt.actions import subscriptions as actions
 from chalicelib.owt.actions.subscriptions import Body
-from chalicelib.owt.store import subscriptions
 from chalicelib.owt.stream import Spelled
 from chalicelib.owt.subscription import StreamingOut
 
 
 def listed(service_id: str, room_id: str) -> list[Spelled]:
     """The streaming-outs of a room.  Raises `NoRoom`."""
-    return [each.spell(name) for name, each in subscriptions.listed(service_id, room_id, StreamingOut)]
+    return actions.listed(service_id, room_id, StreamingOut)
 
 
 def start(service_id: str, room_id: str, body: Body) -> Spelled:
     """Send a selection out.  Raises `NoRoom`, `ValidationError`, `Refused`."""
-    name, made = actions.start(
-        service_id,
-        room_id,
-        body,
-        subscription.parse_streaming_out,
-        lambda _, room, forward, asked: subscription.streaming_out(room, forward, asked),
-    )
-    return made.spell(name)
+    parse, make = subscription.parse_streaming_out, subscription.streaming_out
+    return actions.start(service_id, room_id, body, parse, lambda _, *known: make(*known))
 
 
 def change(service_id: str, room_id: str, name: str, body: Body) -> Spelled:

@@ -9,7 +9,7 @@ from chalicelib.owt.room import Room
 from chalicelib.owt.selection import Options
 from chalicelib.owt.store import rooms, subscriptions
 from chalicelib.owt.store.subscriptions import Found
-from chalicelib.owt.stream import Forward
+from chalicelib.owt.stream import Forward, Spelled
 from chalicelib.owt.subscription import Analysis, Call, Changeable, Recording, StreamingOut
 from chalicelib.wire import patch
 from chalicelib.wire.untrusted import Json
@@ -46,21 +46,27 @@ def asked(service_id: str, room_id: str, body: Body, parse: Callable[[Json], Ask
     return checked(lambda: parse(body()), lambda: rooms.read(service_id, room_id))
 
 
+def listed(service_id: str, room_id: str, kind: type[Made]) -> list[Spelled]:
+    """The subscriptions of a kind in a room.  Raises `NoRoom`."""
+    return [each.spell(name) for name, each in subscriptions.listed(service_id, room_id, kind)]
+
+
 def start(
     service_id: str,
     room_id: str,
     body: Body,
     parse: Callable[[Json], Asked],
     make: Callable[[str, Room, Mapping[str, Forward], Asked], Made],
-) -> tuple[str, Made]:
-    """A new subscription with its id, as the body asks.  Raises `NoRoom`, `ValidationError`, `Refused`."""
+) -> Spelled:
+    """A new subscription, as the body asks.  Raises `NoRoom`, `ValidationError`, `Refused`."""
     wanted = asked(service_id, room_id, body, parse)
-    return subscriptions.create(
+    name, made = subscriptions.create(
         service_id,
         room_id,
         wanted.options.sources,
         lambda identity, room, forward: make(identity, room, forward, wanted),
     )
+    return made.spell(name)
 
 
 def change(

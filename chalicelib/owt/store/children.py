@@ -32,6 +32,7 @@ STREAMS: Final = ("v", "xe~")
 SUBSCRIPTIONS: Final = ("x", "y~")
 """The room, what has ended, subscriptions: one query."""
 PARTICIPANTS: Final = "p#"
+COUNTED: Final = (RoomRow.participants, RoomRow.inputs, RoomRow.others)
 
 
 class Changed(Conflict):
@@ -172,15 +173,15 @@ def _counted(state: RoomState, counts: Counts, unchanged: bool) -> Part:
 
 def change_of_counts(room_id: str, counts: Counts, sign: int, condition: Condition) -> Part:
     """The part of a transaction that counts more children (`sign` 1) or fewer (-1)."""
+    where = keys.owt_room(room_id)
+    if not any(counts):
+        return Check(where, condition)
     actions: list[Action] = [
         expressions.add(attribute, sign * count)
-        for attribute, count in zip(
-            (RoomRow.participants, RoomRow.inputs, RoomRow.others), counts, strict=True
-        )
+        for attribute, count in zip(COUNTED, counts, strict=True)
         if count
     ]
-    where = keys.owt_room(room_id)
-    return Change(where, actions, condition) if actions else Check(where, condition)
+    return Change(where, actions, condition)
 
 
 def _why(state: RoomState, stood: RoomRow | None, unchanged: bool) -> Exception:

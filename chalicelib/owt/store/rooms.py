@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
-from pynamodb.expressions.update import Action
 
 from chalicelib import clock, ids
 from chalicelib.errors import Unauthenticated, Unavailable
@@ -18,7 +16,7 @@ from chalicelib.owt.room import Document, Incarnation, Incarnations, Room
 from chalicelib.owt.store.ended import PURGE, VIEW, EndedRow, ended_row
 from chalicelib.store import keys, writes
 from chalicelib.store.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
-from chalicelib.store.expressions import ABSENT, STANDS, Same, assign
+from chalicelib.store.expressions import ABSENT, STANDS, Same, assign_all
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Check, Part, Put, Raw, Refused, Remove
@@ -74,38 +72,51 @@ class RoomPurgeRow(OwedRow):
     """A deleted room whose children still have to go."""
 
 
-@dataclass(frozen=True)
-class RoomState:
-    """A room as it was read; its document is looked at only when it is needed."""
+class _Kept:
+    """A room's document as JSON, and read once that is needed."""
 
-    row: RoomRow
-
-    @property
-    def id(self) -> str:
-        """The room's id."""
-        return self.row.pk[_PREFIX:]
-
-    @property
-    def service(self) -> str:
-        """The service whose room it is."""
-        return self.row.service
-
-    @property
-    def version(self) -> int:
-        """More by one with each PUT."""
-        return int(self.row.version)
-
-    @cached_property
-    def text(self) -> bytes:
-        """The document as JSON, without `_id` and without the password of its SIP account."""
-        return _remembered_text(self.row.doc) or packed.unpack(self.row.doc)
+    def __init__(self, room_id: str, text: bytes) -> None:
+        self.room_id, self.text = room_id, text
 
     @cached_property
     def room(self) -> Room:
+        return Room(self.room_id, {"_id": self.room_id, **packed.read(self.text)})
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _remembered(room_id: str, doc: bytes) -> _Kept | None:
+    """The document that a room has stored as this, unless it is too large to stay in memory."""
+    text = packed.unpack(doc)
+    return _Kept(room_id, text) if len(text) <= LARGEST_REMEMBERED else None
+
+
+class RoomState:
+    """A room as it was read; its document is looked at only when it is needed."""
+
+    def __init__(self, row: RoomRow, text: bytes | None = None) -> None:
+        """`text` is the document as JSON, where that is known."""
+        self.row: Final[RoomRow] = row
+        self.id: Final[str] = row.pk[_PREFIX:]
+        self.service: Final[str] = row.service
+        self.version: Final[int] = int(row.version)
+        """More by one with each PUT."""
+        self._kept: _Kept | None = _Kept(self.id, text) if text is not None else None
+
+    @property
+    def text(self) -> bytes:
+        """The document as JSON, without `_id` and without the password of its SIP account."""
+        return self._read().text
+
+    @property
+    def room(self) -> Room:
         """The room; its document lacks `sip.password`, which only `answer` shows."""
-        if _remembered_text(self.row.doc) is None:
-            return _read_room(self.id, self.text)
-        return _remembered_room(self.id, self.row.doc)
+        return self._read().room
+
+    def _read(self) -> _Kept:
+        if self._kept is None:
+            doc = self.row.doc
+            self._kept = _remembered(self.id, doc) or _Kept(self.id, packed.unpack(doc))
+        return self._kept
 
     @cached_property
     def incarnations(self) -> Incarnations:
@@ -155,22 +166,6 @@ class RoomState:
         return msgspec.Raw(b'{"_id":"' + self.id.encode() + b'",' + text[1:])
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _remembered_text(doc: bytes) -> bytes | None:
-    """The document that is stored as this, unless it is too large to stay in memory."""
-    text = packed.unpack(doc)
-    return text if len(text) <= LARGEST_REMEMBERED else None
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _remembered_room(room_id: str, doc: bytes) -> Room:
-    return _read_room(room_id, packed.unpack(doc))
-
-
-def _read_room(room_id: str, text: bytes) -> Room:
-    return Room(room_id, {"_id": room_id, **packed.read(text)})
-
-
 def create(service_id: str, document: Document, *, check_service: bool) -> RoomState:
     """Make a room, and list it, in one transaction.
 
@@ -178,8 +173,11 @@ def create(service_id: str, document: Document, *, check_service: bool) -> RoomS
     is too large, `Unauthenticated` for a service that was deleted, `Unavailable`.
     """
     room_id = ids.rising(clock.now())
-    row = _row(room_id, service_id, document)
-    parts: list[Part] = [Put(row, ABSENT), Put(ListedRoomRow(*keys.owt_room_listed(service_id, room_id)))]
+    made = new(room_id, service_id, document)
+    parts: list[Part] = [
+        Put(made.row, ABSENT),
+        Put(ListedRoomRow(*keys.owt_room_listed(service_id, room_id))),
+    ]
     if check_service:
         parts.append(Check(keys.owt_service(service_id), STANDS))
     try:
@@ -188,16 +186,18 @@ def create(service_id: str, document: Document, *, check_service: bool) -> RoomS
         if 0 in cancelled.failed:
             raise Unavailable("the id of a new room is taken") from None
         raise Unauthenticated("the service was deleted") from None
-    return RoomState(row)
+    return made
 
 
-def _row(room_id: str, service_id: str, document: Document) -> RoomRow:
+def new(room_id: str, service_id: str, document: Document) -> RoomState:
+    """A new room, which nothing is stored of yet.  Raises `BadData`, `Unavailable`."""
     where = keys.owt_room(room_id)
     kept, password = room.without_password(document)
+    text = _spelled(kept)
     row = RoomRow(
         *where,
         service=service_id,
-        doc=_packed(kept),
+        doc=packed.pack(text),
         vids=_spell_vids(room.incarnations(document, 1, _new_vid)),
         version=1,
         by=_new_vid(),
@@ -206,15 +206,15 @@ def _row(room_id: str, service_id: str, document: Document) -> RoomRow:
         sip_password=vault.seal(password, where) if password is not None else None,
     )
     _check_size(row.doc, row.vids, row.sip_password)
-    return row
+    return RoomState(row, text)
 
 
-def _packed(document: Mapping[str, Any]) -> bytes:
+def _spelled(document: Mapping[str, Any]) -> bytes:
     """Raises `BadData`."""
     text = packed.spell(document)
     if len(text) > LARGEST_DOCUMENT:
         raise BadData(f"the room has more than {LARGEST_DOCUMENT} bytes")
-    return packed.pack(text)
+    return text
 
 
 def _check_size(doc: bytes, vids: str, password: bytes | None) -> None:
@@ -293,17 +293,17 @@ def replace(known: RoomState, body: Json) -> tuple[RoomState, Key | None]:
     owed: Key | None = None
     for _ in range(TRIES):
         document = room.merge(known.room.document, body)
-        replaced, gone = _replaced(known, document, body, by)
+        changes, gone = _changes(known, document, body, by)
         ended = ended_row(known.id, VIEW, gone) if gone else None
         owed = Key(ended.pk, ended.sk) if ended is not None else None
         try:
-            _write(known, replaced, ended)
+            _write(known, changes, ended)
         except (Refused, Cancelled) as refused:
             known = state(known.service, _stood(refused))
             if known.row.by == by:  # it was written, and the answer lost
                 return known, owed
         else:
-            return RoomState(replaced), owed
+            return RoomState(known.row.but(**changes)), owed
     raise Unavailable("the room is changed again and again")
 
 
@@ -311,46 +311,37 @@ def _stood(refused: Refused | Cancelled) -> RoomRow | None:
     return refused.row(RoomRow) if isinstance(refused, Refused) else refused.row(0, RoomRow)
 
 
-def _replaced(known: RoomState, document: Document, body: Json, by: str) -> tuple[RoomRow, list[str]]:
-    """The row after a PUT, and the ids of the views that it takes away.  Raises `BadData`, `Unavailable`."""
+def _changes(known: RoomState, document: Document, body: Json, by: str) -> tuple[dict[str, Any], list[str]]:
+    """What a PUT makes of the row, and the ids of the views that it takes away.
+
+    Raises `BadData`, `Unavailable`.
+    """
     kept, password = room.without_password(document)
-    version, where = known.version + 1, keys.owt_room(known.id)
+    version = known.version + 1
     views = room.incarnations(document, version, _new_vid, known.room.document, known.incarnations)
     sealed: bytes | None = known.row.sip_password
     if isinstance(body, dict) and body.get("sip") is not None:
-        sealed = vault.seal(password, where) if password is not None else None
-    row = RoomRow(
-        *where,
-        service=known.service,
-        doc=_packed(kept),
-        vids=_spell_vids(views),
-        version=version,
-        by=by,
-        participant_limit=room.participant_limit(document),
-        input_limit=room.input_limit(document),
-        participants=known.participants,
-        inputs=known.inputs,
-        others=known.others,
-        sip_password=sealed,
-    )
-    _check_size(row.doc, row.vids, row.sip_password)
+        sealed = vault.seal(password, keys.owt_room(known.id)) if password is not None else None
+    doc, vids = packed.pack(_spelled(kept)), _spell_vids(views)
+    _check_size(doc, vids, sealed)
+    changes = {
+        "doc": doc,
+        "vids": vids,
+        "version": version,
+        "by": by,
+        "participant_limit": room.participant_limit(document),
+        "input_limit": room.input_limit(document),
+        "sip_password": sealed,
+    }
     stay = {each.vid for each in views.values()}
-    return row, [vid for vid in known.vids.values() if vid not in stay]
+    return changes, [each.vid for each in known.incarnations.values() if each.vid not in stay]
 
 
-def _write(known: RoomState, row: RoomRow, ended: EndedRow | None) -> None:
+def _write(known: RoomState, changes: Mapping[str, Any], ended: EndedRow | None) -> None:
     """Raises `Refused`, `Cancelled`, `Unavailable`."""
     where = keys.owt_room(known.id)
     condition = Same(RoomRow.service, known.service) & Same(RoomRow.version, known.version)
-    actions: list[Action] = [
-        assign(RoomRow.doc, row.doc),
-        assign(RoomRow.vids, row.vids),
-        assign(RoomRow.version, row.version),
-        assign(RoomRow.by, row.by),
-        assign(RoomRow.participant_limit, row.participant_limit),
-        assign(RoomRow.input_limit, row.input_limit),
-        assign(RoomRow.sip_password, row.sip_password),
-    ]
+    actions = assign_all(RoomRow, changes)
     if ended is None:
         writes.update(*where, actions, condition)
     else:

@@ -19,7 +19,7 @@ from chalicelib.owt.store.rooms import RoomRow, RoomState
 from chalicelib.owt.stream import Connection, Forward, Media
 from chalicelib.store import keys, writes
 from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute
-from chalicelib.store.expressions import ABSENT, Same, assign
+from chalicelib.store.expressions import ABSENT, Same, assign, assign_all
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Check, Part, Raw
@@ -74,14 +74,16 @@ def now() -> int:
 
 def of_row(row: StreamRow) -> Forward:
     """The stream that a row keeps."""
+    kept = row.attribute_values  # a list may have many streams, and each look at an attribute takes longer
+    attributes = kept.get("attributes")
     return Forward(
-        id=row.sk.partition("#")[2],
-        media=_media.decode(row.media),
-        owner=row.owner,
-        type=row.type,
-        attributes=_attributes.decode(row.attributes) if row.attributes is not None else None,
-        arrived=int(row.arrived),
-        views=_views.decode(row.views),
+        id=kept["sk"].partition("#")[2],
+        media=_media.decode(kept["media"]),
+        owner=kept["owner"],
+        type=kept["type"],
+        attributes=_attributes.decode(attributes) if attributes is not None else None,
+        arrived=int(kept["arrived"]),
+        views=_views.decode(kept["views"]),
     )
 
 
@@ -292,11 +294,7 @@ def store(found: Found, changed: Forward) -> None:
         parts += [_unchanged(found.state), *_noted(room_id, came)]
     own = Change(
         keys.owt_stream(room_id, changed.id),
-        [
-            assign(StreamRow.media, _spell(changed.media)),
-            assign(StreamRow.views, _spell(views)),
-            assign(StreamRow.rev, rev),
-        ],
+        assign_all(StreamRow, {"media": _spell(changed.media), "views": _spell(views), "rev": rev}),
         Same(StreamRow.rev, found.rev),
     )
     if not parts:

@@ -5,7 +5,6 @@ subscription has too, whether its row is still there or not.  A call hangs on it
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -22,7 +21,7 @@ from chalicelib.owt.stream import Forward, Media
 from chalicelib.owt.subscription import Analysis, Call, Recording, StreamingOut, Subscription
 from chalicelib.store import expressions, keys, writes
 from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
-from chalicelib.store.expressions import Same, assign
+from chalicelib.store.expressions import Same, assign_all
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Raw
@@ -59,8 +58,7 @@ class SubscriptionRow(Item):
         return [source[1:] for source in self.sources if source[:1] != FORWARD]
 
 
-@dataclass(frozen=True)
-class Found(Generic[S]):
+class Found(msgspec.Struct, Generic[S], frozen=True):
     """A subscription that is there, as it was read with its room and its sources."""
 
     state: RoomState
@@ -114,41 +112,45 @@ def find(
 ) -> Found[S]:
     """A subscription, with the streams that it has or would have as sources `besides`: two reads.
 
-    Raises `NoRoom`, `NoResource` (also for an id of another kind), `Unavailable`.
+    The room is read with the subscription only: a change that is decided upon has the version of it as a
+    condition.  Raises `NoRoom`, `NoResource` (also for an id of another kind), `Unavailable`.
     """
     if not nouns.ID.fullmatch(identity):
         rooms.read(service_id, room_id)
         raise NoResource(identity)
-    row: SubscriptionRow = _read(service_id, room_id, keys.owt_subscription(room_id, kind.kind, identity))
-    state, forward, owner = _sources(service_id, room_id, [*row.forward, *besides], identity)
+    own = keys.owt_subscription(room_id, kind.kind, identity)
+    state, (raw,) = children.some(service_id, room_id, own)
+    row = writes.read(SubscriptionRow, raw)
+    if row is None:
+        raise NoResource(identity)
+    names, views = row.forward, row.views
+    wanted = _stream_keys(room_id, names + list(besides))
+    caller = _caller(room_id, kind, identity)
+    found = writes.get_many(wanted + caller)
+    forward = _by_id(found.get(key) for key in wanted)
     if (
-        not forward.keys() >= set(row.forward)
-        or not set(state.vids.values()) >= set(row.views)
-        or (kind is Call and not owner)
+        not forward.keys() >= set(names)
+        or (views and not set(state.vids.values()) >= set(views))
+        or not all(key in found for key in caller)
     ):
         raise NoResource(identity)
     return Found(state, row, _decode(row, kind), forward)
 
 
-def _read(service_id: str, room_id: str, where: Key) -> SubscriptionRow:
-    """Raises `NoRoom`, `NoResource`, `Unavailable`."""
-    _, (raw,) = children.some(service_id, room_id, where)
-    row = writes.read(SubscriptionRow, raw)
-    if row is None:
-        raise NoResource(where.sk)
-    return row
+def _caller(room_id: str, kind: type[Subscription], identity: str) -> list[Key]:
+    """Where the participant stands that a call hangs on."""
+    return [keys.owt_participant(room_id, identity)] if kind is Call else []
 
 
-def _sources(
-    service_id: str, room_id: str, wanted: Iterable[str], participant: str = ""
-) -> tuple[RoomState, Sources, bool]:
-    """The room, those of the wanted streams that are forward ones of it, whether a participant is there."""
-    names = [name for name in dict.fromkeys(wanted) if nouns.ID.fullmatch(name)]
-    more = [keys.owt_participant(room_id, participant)] if participant else []
-    state, raws = children.some(
-        service_id, room_id, *(keys.owt_stream(room_id, name) for name in names), *more
-    )
-    return state, _by_id(raws[: len(names)]), bool(more) and raws[-1] is not None
+def _sources(service_id: str, room_id: str, wanted: Iterable[str]) -> tuple[RoomState, Sources]:
+    """The room, and those of the wanted streams that are forward ones of it: one read."""
+    state, raws = children.some(service_id, room_id, *_stream_keys(room_id, wanted))
+    return state, _by_id(raws)
+
+
+def _stream_keys(room_id: str, wanted: Iterable[str]) -> list[Key]:
+    """Where those of the wanted streams stand that can be forward ones."""
+    return [keys.owt_stream(room_id, name) for name in dict.fromkeys(wanted) if nouns.ID.fullmatch(name)]
 
 
 def _by_id(raws: Iterable[Raw | None]) -> Sources:
@@ -172,7 +174,7 @@ def create(
     """
 
     def once() -> tuple[str, S]:
-        state, forward, _ = _sources(service_id, room_id, sources)
+        state, forward = _sources(service_id, room_id, sources)
         identity = new_ids.child()
         made = decide(identity, state.room, forward)
         row = _row(state, identity, made)
@@ -227,7 +229,7 @@ def create_call(
     """
 
     def once() -> tuple[str, Call, Forward, RoomState]:
-        state, forward, _ = _sources(service_id, room_id, sources)
+        state, forward = _sources(service_id, room_id, sources)
         identity, heard_id = new_ids.child(), new_ids.child()
         made, media = decide(heard_id, state.room, forward)
         heard = Forward(heard_id, media, identity, "sip", arrived=streams.now())
@@ -275,17 +277,12 @@ def change(
 
 def _replace(found: Found[S], made: S) -> Found[S]:
     """Raises `Changed` when room, sources or subscription are not as they were found."""
-    state, row = found.state, found.row
-    row.document, row.sources = _spell(made), _spell_sources(state, made)
-    write = Change(
-        Key(row.pk, row.sk),
-        [
-            assign(SubscriptionRow.document, row.document),
-            assign(SubscriptionRow.sources, row.sources),
-            expressions.add(SubscriptionRow.rev, 1),
-        ],
-        Same(SubscriptionRow.rev, row.rev),
-    )
+    state = found.state
+    changes = {"document": _spell(made), "sources": _spell_sources(state, made)}
+    row: SubscriptionRow = found.row.but(**changes)
+    actions = assign_all(SubscriptionRow, changes)
+    actions.append(expressions.add(SubscriptionRow.rev, 1))
+    write = Change(Key(row.pk, row.sk), actions, Same(SubscriptionRow.rev, row.rev))
     try:
         children.add(state, [], Counts(), streams=row.forward, unchanged=True, also=[write])
     except (Cancelled, Refused):
