@@ -1,6 +1,5 @@
 """A socket of the queue, and what is known of it: its session and what that has subscribed."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -19,8 +18,7 @@ rows: Final = RowSessions()
 _principal = msgspec.json.Decoder(Principal)
 
 
-@dataclass(frozen=True)
-class Socket:
+class Socket(msgspec.Struct, frozen=True):
     """One WebSocket, as an event names it."""
 
     id: str

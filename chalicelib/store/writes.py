@@ -6,9 +6,9 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, RemoveAction, SetAction, Update
@@ -159,8 +159,7 @@ class _Expressions:
         return " ".join(verb + ", ".join(texts) for verb, texts in clauses if texts)
 
 
-@dataclass(frozen=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """A row to write whole, in a transaction."""
 
     row: Item
@@ -171,8 +170,7 @@ class Put:
         return _part("Put", {"Item": self.row.serialize()}, self.condition)
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """An item to change, in a transaction."""
 
     key: Key
@@ -184,8 +182,7 @@ class Change:
         return _part("Update", {"Key": key(*self.key)}, self.condition, self.actions)
 
 
-@dataclass(frozen=True)
-class Remove:
+class Remove(msgspec.Struct, frozen=True):
     """An item to remove, in a transaction."""
 
     key: Key
@@ -196,8 +193,7 @@ class Remove:
         return _part("Delete", {"Key": key(*self.key)}, self.condition)
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """An item that a transaction demands to be in some state, and leaves alone."""
 
     key: Key
