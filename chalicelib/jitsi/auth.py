@@ -1,8 +1,9 @@
 """Tokens to principals: users and servers are verified against separate sets of keys (contract section 6)."""
 
 import logging
-from dataclasses import dataclass
 from functools import cache
+
+import msgspec
 
 from chalicelib import clock, keysets
 from chalicelib.errors import Forbidden, Unauthenticated, Unavailable
@@ -16,8 +17,7 @@ from chalicelib.wire.bearer import KeySource
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrustSet:
+class TrustSet(msgspec.Struct, frozen=True):
     """Whose signatures count, and for whom they speak."""
 
     source: KeySource

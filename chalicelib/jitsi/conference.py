@@ -1,16 +1,16 @@
 """The conference: its name, its tenant, whether it is live, how long its visitors spread out.  Pure."""
 
 import math
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chalicelib.jitsi.errors import NotAConference
 
 LONGEST_BYTES: Final = 1023
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """What a deployment demands of tokens and names."""
 
     prefix: str = "conference"
@@ -21,8 +21,7 @@ class Rules:
     anonymous: bool = False
 
 
-@dataclass(frozen=True)
-class Conference:
+class Conference(msgspec.Struct, frozen=True):
     """A conference by its normalised public name `room@host`."""
 
     name: str
@@ -73,8 +72,7 @@ def parse(text: str) -> Conference:
     return Conference(name, room, host)
 
 
-@dataclass(frozen=True)
-class Live:
+class Live(msgspec.Struct, frozen=True):
     """What the live record says: in which epoch a conference is, and whether that one is live."""
 
     epoch: int = 1
@@ -98,8 +96,7 @@ class Live:
         return self.live_until > 0
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(msgspec.Struct, frozen=True):
     """How a release is spread over time: `randomDelayMs` (contract 7.5)."""
 
     rate: float

@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 TOKEN_BYTES: Final = 8
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{11}")
 HOUR_S: Final = 3600
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """A room, without those who are in it and without its context."""
 
     token: str
@@ -30,8 +30,7 @@ class Room:
         return now < self.ends_at
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What a deployment allows."""
 
     max_size: int
@@ -41,8 +40,7 @@ class Limits:
     """How long a room lives at most, and unless somebody says otherwise."""
 
 
-@dataclass(frozen=True)
-class NewRoom:
+class NewRoom(msgspec.Struct, frozen=True):
     """What a room is made of; `context` is JSON text."""
 
     owner: str
@@ -53,8 +51,7 @@ class NewRoom:
     context: str | None
 
 
-@dataclass(frozen=True)
-class RoomChange:
+class RoomChange(msgspec.Struct, frozen=True):
     """What a room gets anew; `None` leaves a field as it is, and the end is always set anew."""
 
     hours: int

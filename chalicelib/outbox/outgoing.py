@@ -14,12 +14,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
@@ -51,8 +51,7 @@ class Failure(StrEnum):
     BROKEN = "no answer that can be read"
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What a request may cost, and where it may go."""
 
     within_s: float = 2.0
@@ -161,7 +160,8 @@ _slots: Final = threading.BoundedSemaphore(RESOLVERS)
 
 def _resolve(target: _Target, end: float) -> list[_Address]:
     """Every address of the target's name, those of IPv4 first.  Raises `_Failed`."""
-    if not _slots.acquire(blocking=False):
+    slots = _slots
+    if not slots.acquire(blocking=False):
         raise _Failed(Failure.NO_ADDRESS)
     found: list[_Address] = []
     done = threading.Event()
@@ -175,13 +175,13 @@ def _resolve(target: _Target, end: float) -> list[_Address]:
         except (OSError, UnicodeError):
             found.clear()
         finally:
-            _slots.release()
+            slots.release()
             done.set()
 
     try:
         threading.Thread(target=look_up, name="resolve", daemon=True).start()
     except RuntimeError:  # no more threads
-        _slots.release()
+        slots.release()
         raise _Failed(Failure.NO_ADDRESS) from None
     if not done.wait(max(0.0, end - time.monotonic())):
         raise _Failed(Failure.LATE)

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeGuard
+
+import msgspec
 
 from chalicelib.owt.errors import BadData
 from chalicelib.wire.untrusted import Json
@@ -159,8 +160,7 @@ OPTIONAL: Final = Absent()
 REQUIRED: Final = Absent()
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """How a field is read, and what is read where it is left out."""
 
     read: Reader

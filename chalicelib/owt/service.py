@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from chalicelib.owt.errors import BadData
 from chalicelib.wire.untrusted import Json
 
@@ -22,8 +24,7 @@ class NewService:
     require_v2: bool = False
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(msgspec.Struct, frozen=True):
     """A service as it may be shown; `shown_key` stands for its key and tells nothing of it."""
 
     id: str

@@ -1,7 +1,6 @@
 """Tokens with which somebody joins a room, once (contract section 13)."""
 
 import binascii
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -20,8 +19,7 @@ NO_URL: Final = "undefined"
 """What is signed where there is no WebTransport URL: JavaScript's word for it."""
 
 
-@dataclass(frozen=True)
-class NewToken:
+class NewToken(msgspec.Struct, frozen=True):
     """Who asks to join, in which role, and from where."""
 
     user: str
@@ -30,8 +28,7 @@ class NewToken:
     region: str = DEFAULT_REGION
 
 
-@dataclass(frozen=True)
-class JoinToken:
+class JoinToken(msgspec.Struct, frozen=True):
     """What is kept of a token; none of it stands in the token's text."""
 
     id: str
@@ -41,8 +38,7 @@ class JoinToken:
     created: float
 
 
-@dataclass(frozen=True)
-class Portal:
+class Portal(msgspec.Struct, frozen=True):
     """Where clients go with a token."""
 
     host: str

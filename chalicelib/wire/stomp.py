@@ -6,9 +6,10 @@ time linear in the message, and frames that need no escaping take the short path
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from chalicelib.errors import AppError
 
@@ -50,8 +51,7 @@ SUBPROTOCOLS: Final = ("v12.stomp", "v11.stomp", "v10.stomp")
 """WebSocket sub-protocols, best first (contract 2.1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What one frame may measure; sizes are UTF-8 bytes (contract 3.1)."""
 
     frame: int = 16 * 1024
@@ -63,8 +63,7 @@ class Limits:
 LIMITS: Final = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """One frame, its headers unescaped and in the order they came."""
 
     command: str

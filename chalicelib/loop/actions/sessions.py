@@ -7,8 +7,9 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from chalicelib import clock, journal
 from chalicelib.errors import AppError
@@ -58,8 +59,7 @@ def _refusing(caller: Hawk | Guest, error: AppError) -> Iterator[None]:
 # Joining
 
 
-@dataclass(frozen=True)
-class Joined:
+class Joined(msgspec.Struct, frozen=True):
     """Somebody who came in."""
 
     participation: Participation

@@ -9,10 +9,9 @@ import random
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
+import msgspec
 from pynamodb.attributes import Attribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -84,14 +83,13 @@ class OwnedRow(Item):
     """That an owner has a room."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A room as it was read."""
 
     row: RoomRow
     context: str | None = None
 
-    @cached_property
+    @property
     def room(self) -> Room:
         """The room."""
         return of(self.row)

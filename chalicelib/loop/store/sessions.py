@@ -6,7 +6,6 @@ with itself needs no reading: it holds as long as the room stands and the partic
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
@@ -76,8 +75,7 @@ def find(room_token: str, key: str) -> Seen:
 # Joining
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """Somebody who comes into a room as it was read."""
 
     comes: Participation

@@ -5,9 +5,9 @@ A child is there if its room is, is its service's, and nothing that it hangs on 
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
+import msgspec
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
@@ -57,8 +57,7 @@ class Counts(NamedTuple):
     """Streams of analytics, and subscriptions."""
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """A room and some of its children, in the order of their keys, as they were read together."""
 
     state: RoomState

@@ -1,8 +1,9 @@
 """Rows that say what has ended, so that what hangs on it is gone at once and its rows go soon."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chalicelib import clock
 from chalicelib.outbox.owed import OwedRow
@@ -55,8 +56,7 @@ def mixed_source(vid: str) -> str:
     return MIXED + vid
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """What of a room has ended and may still have rows."""
 
     streams: frozenset[str] = frozenset()

@@ -156,8 +156,7 @@ def scene(service_id: str, room_id: str) -> Scene:
     )
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A forward stream beside its room."""
 
     state: RoomState
