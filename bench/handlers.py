@@ -47,12 +47,12 @@ GOALS: Final = {
     "PATCH a streaming-out": 15.0,
     # Who signs is verified and gets a signed answer, half of what a request may cost, and who joins reads and
     # writes a whole room: see docs/decisions/0014-what-a-signed-request-costs.md.
-    "create a room": 13.0,
-    "join as a guest": 10.0,
-    "look at a room as its owner": 12.0,
-    "change a room": 17.0,
-    "join as the owner": 20.0,
-    "report as the owner": 14.0,
+    "create a room": 12.0,
+    "join as a guest": 9.5,
+    "look at a room as its owner": 10.5,
+    "change a room": 14.0,
+    "join as the owner": 18.0,
+    "report as the owner": 13.0,
     "MAuth alone": 0.5,
     "Hawk alone, with a hash of the body": 6.0,
 }
