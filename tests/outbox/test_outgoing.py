@@ -443,9 +443,9 @@ def test_a_peer_that_stalls_or_drips_is_cut_off(behave, scheme):
     with raw(behave) as port:
         outcome = outgoing.send("PUT", f"{scheme}://127.0.0.1:{port}/", limits=SOON)
         assert within(SOON, began)
-    # Words of http are refused as a handshake, if they come in time.
+    # Words of http are refused as a handshake, if enough of them come in time.
     no_handshake = scheme == "https" and behave in (drips_the_head, drips_continuations)
-    assert outcome.failure == (Failure.NO_TRUST if no_handshake else Failure.LATE)
+    assert outcome.failure in ({Failure.NO_TRUST, Failure.LATE} if no_handshake else {Failure.LATE})
     assert outcome.retriable
 
 
