@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -43,8 +42,7 @@ _plain_id = re.compile(r"([A-Za-z0-9_.~-]+)(=*)")
 _plain_base = re.compile(r"(/[A-Za-z0-9_.~@%-]+)*")
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """Where a front takes posts: its address, whose it is, and what it can do beyond API Gateway."""
 
     url: str

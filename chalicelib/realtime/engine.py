@@ -13,9 +13,10 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
+
+import msgspec
 
 from chalicelib import clock
 from chalicelib.realtime.ports import Outcome
@@ -58,8 +59,7 @@ class Answer(NamedTuple):
     keep: bool
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """How a client behaves towards its endpoints."""
 
     connections: int
@@ -68,8 +68,7 @@ class Limits:
     budget_s: float
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a lane leads."""
 
     host: str
@@ -91,8 +90,7 @@ class Signed(NamedTuple):
     ends_at: float
 
 
-@dataclass(frozen=True, eq=False)
-class Route:
+class Route(msgspec.Struct, frozen=True, eq=False):
     """An endpoint: where it is, and who signs for it."""
 
     address: Address

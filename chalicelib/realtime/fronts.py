@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 
 from chalicelib import clock, settings
@@ -33,8 +33,7 @@ class FrontRow(Item):
     alive_until = NumberAttribute()
 
 
-@dataclass(frozen=True)
-class Front:
+class Front(msgspec.Struct, frozen=True):
     """A place where sockets end."""
 
     id: str

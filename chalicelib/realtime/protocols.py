@@ -6,8 +6,9 @@ comes second finds it standing.  No message needs a storage call to find its pro
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from chalicelib.errors import AppError, Unavailable
 from chalicelib.realtime import fronts, sessions
@@ -18,8 +19,7 @@ Event: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Socket:
+class Socket(msgspec.Struct, frozen=True):
     """One WebSocket, as an event names it."""
 
     id: str

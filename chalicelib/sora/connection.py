@@ -1,7 +1,8 @@
 """A connection of a channel: who it is, by which door it came, and how ids are spelled."""
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
+
+import msgspec
 
 Role: TypeAlias = Literal["sendrecv", "sendonly", "recvonly"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -15,8 +16,7 @@ SOCKET: Final = "socket"
 """The door of those who listen on a WebSocket of ours."""
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(msgspec.Struct, frozen=True):
     """Who is in a channel, as far as it was said."""
 
     channel_id: str

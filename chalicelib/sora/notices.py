@@ -5,8 +5,9 @@ A notice is written down without the counts, which are those of the moment in wh
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from chalicelib.errors import ValidationError
 from chalicelib.sora import connection, metadata
@@ -86,8 +87,7 @@ def _token(members: Mapping[str, str]) -> str | None:
     return _string(said, "access_token") if len(said.get("access_token", "")) <= LONGEST_TOKEN else None
 
 
-@dataclass(frozen=True)
-class Who:
+class Who(msgspec.Struct, frozen=True):
     """A connection as notices name it; `authn` and `metadata` are JSON texts."""
 
     connection_id: str

@@ -5,9 +5,10 @@ An event is an object of anything; what is kept of it is the text of each of its
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
+
+import msgspec
 
 from chalicelib.wcs.errors import Unusable
 
@@ -46,16 +47,14 @@ Fields = Mapping[str, str]
 _DOCUMENTED: Final = frozenset(FIELDS)
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Which stream: the server, and the id that is never used again there."""
 
     node: str
     media_session: str
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """What one `StreamStatusEvent` says."""
 
     identity: Identity

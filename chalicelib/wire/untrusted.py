@@ -28,14 +28,7 @@ def parse(raw: bytes, *, limit: int, depth: int = MAX_DEPTH) -> Json:
     Refused are invalid UTF-8, lone surrogates, NaN and infinities (also by overflow), and a repeated
     key: RFC 8259 leaves each to the reader.  Raises `TooLarge` or `Malformed`.
     """
-    if len(raw) > limit:
-        raise TooLarge(f"The body is longer than {limit} bytes")
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        raise Malformed("The body is not valid UTF-8") from None
-    if text.count("[") + text.count("{") > depth:
-        _check_depth(text, depth)
+    text = _bounded(raw, limit, depth)
     try:
         value: Json = _DECODER.decode(text)
         if _SURROGATE.search(text):
@@ -52,6 +45,15 @@ def members(raw: bytes, *, limit: int, depth: int = MAX_DEPTH) -> dict[str, str]
 
     Nothing of a value is lost, so numbers may have any size.  Raises `TooLarge` or `Malformed`.
     """
+    text = _bounded(raw, limit, depth)
+    try:
+        return _split(text)
+    except (ValueError, IndexError, RecursionError):
+        raise Malformed("The body is not a JSON object") from None
+
+
+def _bounded(raw: bytes, limit: int, depth: int) -> str:
+    """A text that is neither too long nor too deep.  Raises `TooLarge` or `Malformed`."""
     if len(raw) > limit:
         raise TooLarge(f"The body is longer than {limit} bytes")
     try:
@@ -60,10 +62,7 @@ def members(raw: bytes, *, limit: int, depth: int = MAX_DEPTH) -> dict[str, str]
         raise Malformed("The body is not valid UTF-8") from None
     if text.count("[") + text.count("{") > depth:
         _check_depth(text, depth)
-    try:
-        return _split(text)
-    except (ValueError, IndexError, RecursionError):
-        raise Malformed("The body is not a JSON object") from None
+    return text
 
 
 def _split(text: str) -> dict[str, str]:

@@ -124,8 +124,13 @@ class HawkCaller(Caller):
         self.credentials = credentials
         self.signature: Signature | None = None
 
+    def time(self) -> float | None:
+        """When a request is signed, in seconds since the epoch; `None` is now."""
+        return None
+
     def authorization(self, method: str, target: str, raw: bytes) -> dict[str, str]:
         """Sign the request as it was typed at the stage's own address."""
+        at = self.time()
         self.signature = hawk.sign(
             self.credentials,
             method,
@@ -134,6 +139,7 @@ class HawkCaller(Caller):
             443,
             body=raw,
             content_type=JSON if raw else "",
+            ts=None if at is None else str(int(at)),
         )
         return {"Authorization": self.signature.header}
 

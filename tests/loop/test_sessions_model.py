@@ -16,8 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from chalicelib import clock, settings
 from infra.credentials import Credentials
 from tests.conftest import on_moto
-from tests.loop.api import HOST, JSON, STAGE, Caller, GuestCaller, HawkCaller, ok, refusal, register
-from tests.support import hawk
+from tests.loop.api import Caller, GuestCaller, HawkCaller, ok, refusal, register
 from tests.support.counts import full
 
 LIFE_S = 300
@@ -107,19 +106,9 @@ COUNTERS = st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 1))
 class Timed(HawkCaller):
     """A caller whose clock is the one that is moved."""
 
-    def authorization(self, method: str, target: str, raw: bytes) -> dict[str, str]:
-        """Sign at that time."""
-        self.signature = hawk.sign(
-            self.credentials,
-            method,
-            f"/{STAGE}{target}",
-            HOST,
-            443,
-            body=raw,
-            content_type=JSON if raw else "",
-            ts=str(int(clock.now())),
-        )
-        return {"Authorization": self.signature.header}
+    def time(self) -> float:
+        """That clock's time."""
+        return clock.now()
 
 
 class Room(RuleBasedStateMachine):

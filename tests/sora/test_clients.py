@@ -1,12 +1,12 @@
 """curl as people use it, against the gateway; HTTPie's requests are among the documented exchanges."""
 
 import json
-import shutil
 import subprocess
 
 import pytest
 
 from tests.conftest import GatewayFactory
+from tests.prosody.tools import tool
 from tests.sora.api import CONNECTION, DELETE_ITEM, GET, PUT, VERSION
 
 
@@ -27,9 +27,7 @@ def run(*command: str) -> str:
 
 def curl(url: str, *options: str) -> str:
     """What curl prints of an answer."""
-    if shutil.which("curl") is None:
-        pytest.skip("there is no curl here")
-    return run("curl", "-sS", *options, url)
+    return run(tool("curl"), "-sS", *options, url)
 
 
 HABITS = (
