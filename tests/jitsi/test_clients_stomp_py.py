@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import stomp
+import websocket
 
 from tests.support.clients import STATE, VISITOR
 from tests.support.fronts import Front, Fronts, Tokens, conference
@@ -72,7 +73,23 @@ Connected = tuple[Any, Listener]
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., Connected]]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close every socket in the end: the client leaves one open whose peer closed it first."""
+    found: list[Any] = []
+    create = websocket.create_connection
+
+    def remembered(*arguments: Any, **options: Any) -> Any:
+        found.append(create(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr(websocket, "create_connection", remembered)
+    yield
+    for each in found:
+        each.shutdown()
+
+
+@pytest.fixture
+def connect(opened: None) -> Iterator[Callable[..., Connected]]:
     """Connect a client: `connect(front, token)`."""
     made: list[Any] = []
 
@@ -95,6 +112,7 @@ def connect() -> Iterator[Callable[..., Connected]]:
     for connection in made:
         if connection.is_connected():
             connection.disconnect()
+        connection.transport.stop()
 
 
 def subscribed(client: Connected, destination: str) -> None:

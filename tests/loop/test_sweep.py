@@ -25,7 +25,8 @@ from tests.support import receiver
 from tests.support.counts import full
 from tests.support.receiver import answering
 
-BEGINNING = 1_700_000_000.25
+BEGINNING = 4_100_000_000.25
+"""After today: an emulator removes at once what expired long ago by its own clock."""
 LIFE_S = 300
 TOMBSTONE_S = 1620
 PUSH_URL = "https://push.example/abc"
