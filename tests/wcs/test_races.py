@@ -12,9 +12,9 @@ import urllib3
 from chalicelib import clock, settings
 from chalicelib.store import keys, writes
 from chalicelib.wcs import reaper, store, stream
-from tests.owt.threads import all_at_once
 from tests.support.counts import full
 from tests.support.fronts import unique
+from tests.support.threads import all_at_once
 from tests.wcs.server import HEADERS, NODE, event, kept, spell
 
 ROUNDS = full(30, 300)
