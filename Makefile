@@ -5,8 +5,9 @@ BIN := .venv/bin
 # Every start of the gateway would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 STAGE ?= dev
-# Most tests wait for something most of the time; each worker has an emulator of its own.
-PYTEST_WORKERS ?= -n 3 --dist loadfile
+# Most tests wait for something most of the time; each worker has an emulator of its own.  tests/conftest.py says in
+# which order files are begun.
+PYTEST_WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20

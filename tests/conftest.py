@@ -1,6 +1,7 @@
 """Fixtures that every folder of tests shares: emulators, the gateway as a process, a clean environment."""
 
 import copy
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,18 @@ OURS = (
 TABLE = "foyer"
 QUEUE = "foyer-work"
 ON_MOTO = frozenset({"dynamodb", "kms", "sqs"})
+LONG = (
+    *(
+        "tests/live/test_deployed.py",
+        "tests/test_local_run.py",
+        "tests/live/",
+        "tests/jitsi/",
+        "tests/gateway/",
+    ),
+    *("tests/test_package.py", "tests/loop/test_sessions_model.py", "tests/realtime/"),
+)
+"""What takes longest: begun first, lest one worker be left alone with it in the end."""
+SHORT = ("chalicelib/", "tests/wire/")
 
 hypothesis.settings.register_profile(
     "foyer", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -55,6 +68,16 @@ def pytest_configure() -> None:
     known = backend_index.backend_url_patterns
     known[:] = [(service, pattern) for service, pattern in known if service in ON_MOTO]
     network.guard()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have files run in the order of `LONG`, all others, `SHORT`."""
+
+    def rank(item: pytest.Item) -> int:
+        found = (at for at, part in enumerate(LONG) if item.nodeid.startswith(part))
+        return next(found, len(LONG) + item.nodeid.startswith(SHORT))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)
@@ -189,9 +212,16 @@ def node_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a package of the stage `dev`, made from this checkout."""
-    folder = tmp_path_factory.mktemp("package") / "dev"
-    package.package("dev", folder)
+    """The folder of a package of the stage `dev`, made from this checkout once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # all workers of a run have that one
+    folder, made = base / "package" / "dev", base / "package.made"
+    with (base / "package.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            package.package("dev", folder)
+            made.touch()
     return folder
 
 
