@@ -1,12 +1,13 @@
 # Everything a person or CI calls. Needs Python 3.11+ and a package registry; `.venv` is made on first use.
 .DEFAULT_GOAL := help
-.PHONY: help venv run test test-full fix lint bench package deploy lock clean
+.PHONY: help venv run test test-full fix lint templates bench package deploy lock clean
 BIN := .venv/bin
 # Every start of the gateway would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 STAGE ?= dev
-# Most tests wait for something most of the time; each worker has an emulator of its own.
-PYTEST_WORKERS ?= -n 3 --dist loadfile
+# Most tests wait for something most of the time; each worker has an emulator of its own.  tests/conftest.py says in
+# which order files are begun.
+PYTEST_WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,8 +26,11 @@ lint: .venv/.ready ## Format, lint, types and layers, without changing anything
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## What CI runs; reduced counts for the long runs
+templates: .venv/.ready ## Make and lint the template of every stage
 	$(BIN)/python -m infra.package --check-templates
+
+test: .venv/.ready ## What CI runs; reduced counts for the long runs
+	@$(MAKE) --no-print-directory -j2 lint templates
 	$(BIN)/python -m pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 test-full: ## The same with the counts that the requirements name

@@ -1,5 +1,7 @@
 """Fixtures that every folder of tests shares: emulators, the gateway as a process, a clean environment."""
 
+import copy
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,9 @@ from typing import Any, Protocol
 import boto3
 import hypothesis
 import pytest
-from moto import mock_aws
+from moto import backend_index, mock_aws
+from moto.backends import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID
 
 from chalicelib import settings
 from infra import package
@@ -27,6 +31,15 @@ OURS = (
 )
 TABLE = "foyer"
 QUEUE = "foyer-work"
+ON_MOTO = frozenset({"dynamodb", "kms", "sqs"})
+LONG = (
+    *("tests/live/test_deployed.py", "tests/jitsi/test_overtaking.py", "tests/live/test_deaths.py"),
+    *("tests/test_local_run.py", "tests/jitsi/test_faults.py", "tests/jitsi/test_conformance.py"),
+    *("tests/live/", "tests/jitsi/", "tests/gateway/", "tests/test_package.py"),
+    *("tests/loop/test_sessions_model.py", "tests/realtime/"),
+)
+"""What takes longest: begun first, lest one worker be left alone with it in the end."""
+SHORT = ("chalicelib/", "tests/wire/")
 
 hypothesis.settings.register_profile(
     "foyer", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -47,7 +60,20 @@ def pytest_configure() -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     hypothesis.settings.load_profile("foyer")
+    # Moto announces every service of AWS at each start, and looks through all of them at each request.
+    known = backend_index.backend_url_patterns
+    known[:] = [(service, pattern) for service, pattern in known if service in ON_MOTO]
     network.guard()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have files run in the order of `LONG`, all others, `SHORT`."""
+
+    def rank(item: pytest.Item) -> int:
+        found = (at for at, part in enumerate(LONG) if item.nodeid.startswith(part))
+        return next(found, len(LONG) + item.nodeid.startswith(SHORT))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)
@@ -118,12 +144,19 @@ def _clients() -> tuple[Any, Any]:
     return session.client("dynamodb"), session.client("sqs")
 
 
+@cache
+def _empty_table() -> Any:
+    """Moto's table as `ensure_table` makes it; a copy of it is there in a fraction of that time."""
+    ensure_table(_clients()[0], TABLE)
+    return get_backend("dynamodb")[DEFAULT_ACCOUNT_ID][REGION].tables.pop(TABLE)
+
+
 @contextmanager
 def on_moto(monkeypatch: pytest.MonkeyPatch, credentials: Credentials) -> Iterator[Stack]:
     """A fresh table and queue on moto in this process, and the environment to reach them."""
     with mock_aws():
         dynamodb, sqs = _clients()
-        ensure_table(dynamodb, TABLE)
+        get_backend("dynamodb")[DEFAULT_ACCOUNT_ID][REGION].tables[TABLE] = copy.deepcopy(_empty_table())
         patient = {"FOYER_STORAGE_BUDGET_S": "60"}  # moto takes seconds for what DynamoDB has at hand
         stack = Stack(_environment(credentials, ensure_queue(sqs, QUEUE)) | patient, dynamodb, sqs)
         _enter(monkeypatch, stack.environment)
@@ -149,6 +182,24 @@ def stack(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, credentials: Cred
     return Stack(environment, emulator.client("dynamodb"), emulator.client("sqs"))
 
 
+@pytest.fixture(scope="module")
+def lasting(emulator: Emulator, credentials: Credentials) -> Stack:
+    """A table and a queue on ministack for all tests of a module, which find what the ones before them left.
+
+    Not beside `stack`, which forgets them.
+    """
+    emulator.reset()
+    environment = _environment(credentials, emulator.ensure(TABLE, QUEUE)) | emulator.environment()
+    return Stack(environment, emulator.client("dynamodb"), emulator.client("sqs"))
+
+
+@pytest.fixture
+def entered(lasting: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """`lasting`, and the environment to reach it from this process."""
+    _enter(monkeypatch, lasting.environment)
+    return lasting
+
+
 @pytest.fixture(scope="session")
 def node_folder() -> Path:
     """tests/node with @stomp/stompjs and ws installed: run `node` there."""
@@ -157,9 +208,16 @@ def node_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a package of the stage `dev`, made from this checkout."""
-    folder = tmp_path_factory.mktemp("package") / "dev"
-    package.package("dev", folder)
+    """The folder of a package of the stage `dev`, made from this checkout once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # all workers of a run have that one
+    folder, made = base / "package" / "dev", base / "package.made"
+    with (base / "package.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            package.package("dev", folder)
+            made.touch()
     return folder
 
 
@@ -173,19 +231,32 @@ class GatewayFactory(Protocol):
 @pytest.fixture
 def gateway(stack: Stack, tmp_path: Path) -> Iterator[GatewayFactory]:
     """Start gateways on the stack, on free ports; all of them are gone when the test ends."""
+    with _gateways(stack, tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def standing(lasting: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayFactory]:
+    """Start gateways on `lasting`, on free ports; they are there until the module's tests have ended."""
+    with _gateways(lasting, tmp_path_factory.mktemp("standing")) as start:
+        yield start
+
+
+@contextmanager
+def _gateways(stack: Stack, folder: Path) -> Iterator[GatewayFactory]:
     started: list[Gateway] = []
 
     def start(*, wait: bool = True, **environ: str) -> Gateway:
-        child = Gateway(
-            child_environment(stack.environment, environ), tmp_path / f"gateway-{len(started)}.log"
-        )
+        child = Gateway(child_environment(stack.environment, environ), folder / f"gateway-{len(started)}.log")
         started.append(child)
         child.spawn()
         return child.wait() if wait else child
 
-    yield start
-    for child in started:
-        child.kill()
+    try:
+        yield start
+    finally:
+        for child in started:
+            child.kill()
 
 
 def child_environment(stack: dict[str, str], more: dict[str, str]) -> dict[str, str]:

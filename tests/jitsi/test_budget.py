@@ -12,7 +12,7 @@ from chalicelib.outbox import owed
 from chalicelib.realtime import fronts
 from chalicelib.store import keys
 from tests.support.clients import STATE, VISITOR
-from tests.support.storage import READS, WRITES, Call, Storage, item_size
+from tests.support.storage import READS, WRITES, Call, Storage, item_size, listening
 from tests.support.world import MODES, World
 
 SHARDS = 16
@@ -62,10 +62,8 @@ def storage(request, monkeypatch) -> Iterator[Storage]:
     # A process reads the registry of fronts once in five seconds, whatever it serves.
     monkeypatch.setattr(fronts, "CACHE_S", 3600.0)
     fronts.alive()
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
+    with listening() as counter:
+        yield counter
 
 
 def kinds(calls: list[Call]) -> Counter[str]:
@@ -161,10 +159,8 @@ def test_behind_api_gateway_a_leave_without_a_grace_writes_nothing_besides(rows,
     monkeypatch.setenv("JITSI_RECONNECT_GRACE_S", "0")
     settings.reset()
     rows.enter("rows")
-    restarted = Storage()
-    restarted.listen()
     visitor = rows.visitor().wait(rows.conference())
-    with restarted.counting() as spent:
+    with listening() as restarted, restarted.counting() as spent:
         visitor.disconnect()
     assert spent == {"UpdateItem": 1, "DeleteItem": 1}
 
@@ -276,10 +272,8 @@ def test_in_the_gateways_process_disconnect_is_one_call(stack, credentials, monk
     if not grace:
         monkeypatch.setenv("JITSI_RECONNECT_GRACE_S", "0")
     world = World(stack, credentials, monkeypatch, "memory")
-    storage = Storage()
-    storage.listen()
     visitor = world.visitor().wait(world.conference())
-    with storage.counting() as spent:
+    with listening() as storage, storage.counting() as spent:
         visitor.disconnect()
         visitor.gone()
     world.leave()

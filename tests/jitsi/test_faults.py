@@ -17,7 +17,7 @@ from tests.support.faults import ALL, Fault, Injector, places
 from tests.support.world import MODES, Line, Mode, Socket, World
 
 UNAVAILABLE = 503
-IN_A_SHORT_RUN = 5
+IN_A_SHORT_RUN = 3
 
 
 @dataclass

@@ -352,7 +352,7 @@ def test_whatever_comes_between_everybody_who_waits_is_released_once(name, world
     fair(tried(world, (before, outer, inner), injector, None))
     calls = injector.calls
     wrong = []
-    for at in places(calls, full(4, 1000)):
+    for at in places(calls, full(3, 1000)):
         try:
             fair(tried(world, (before, outer, inner), injector, at))
         except AssertionError as error:
@@ -389,7 +389,7 @@ def test_whatever_comes_between_a_moderator_sees_the_number(name, world, injecto
     wrong = []
     tried(world, COUNTS[name], injector, None)
     world.kicked.clear()
-    for at in [*places(injector.calls, full(4, 1000)), None]:
+    for at in [*places(injector.calls, full(3, 1000)), None]:
         case = tried(world, COUNTS[name], injector, at)
         assert case.moderator is not None
         waiting = len(case.visitors)

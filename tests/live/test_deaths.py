@@ -24,8 +24,8 @@ QUICK = {
     "JITSI_CLOSE_AFTER_RELEASE_S": "600",
     "GATEWAY_ACCESS_LOG": "false",
 }
-VISITORS = full(60, 300)
-ROUNDS = full(3, 20)
+VISITORS = full(40, 300)
+ROUNDS = full(2, 20)
 RELEASED_WITHIN_S = 90
 LINGER_S = 5.0
 

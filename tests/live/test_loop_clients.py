@@ -186,6 +186,12 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def base(standing: GatewayFactory) -> str:
+    """Where a gateway answers."""
+    return standing().http
+
+
 class Session:
     """What one client does on one gateway."""
 
@@ -225,8 +231,8 @@ def errno(got: Answer) -> int:
     return int(got.json()["errno"])
 
 
-def test_a_client_goes_through_a_whole_session(gateway: GatewayFactory, client: Client):
-    session = Session(gateway().http, client)
+def test_a_client_goes_through_a_whole_session(base: str, client: Client):
+    session = Session(base, client)
     do = session.do
     owner, friend = session.register(), session.register()
     body = {"simplePushURLs": {"rooms": PUSH, "calls": PUSH}}
@@ -292,10 +298,9 @@ def test_a_client_goes_through_a_whole_session(gateway: GatewayFactory, client: 
     assert refused.headers["www-authenticate"].startswith("Hawk ")
 
 
-def test_a_wrong_clock_is_told_the_time_with_a_proof(gateway: GatewayFactory, node_folder: Path):
+def test_a_wrong_clock_is_told_the_time_with_a_proof(base: str, node_folder: Path):
     client = NodeHawk(node_folder)
     try:
-        base = gateway().http
         token = Session(base, client).register()
         ask: Callable[[int], Answer] = lambda offset: client.tell(  # noqa: E731
             method="GET", url=f"{base}/rooms", credentials=credentials(token), offset=offset

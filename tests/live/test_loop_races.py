@@ -68,10 +68,10 @@ class Caller:
         return answer
 
 
-@pytest.fixture
-def nobody(gateway, stack) -> Caller:
+@pytest.fixture(scope="module")
+def nobody(standing) -> Caller:
     """Somebody without credentials at a running gateway."""
-    return Caller(gateway(GATEWAY_ACCESS_LOG="false").http)
+    return Caller(standing(GATEWAY_ACCESS_LOG="false").http)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from chalicelib.owt.store import participants, tokens
 from tests.support import mauth
 from tests.support.clients import http_call
 from tests.support.counts import full
+from tests.support.fronts import unique
 
 ROUNDS = full(20, 200)
 CROWDS = full(4, 200)
@@ -51,14 +52,18 @@ class Caller:
         return identity
 
 
+@pytest.fixture(scope="module")
+def boss(standing, credentials) -> Caller:
+    """The super service at a running gateway."""
+    http = standing(GATEWAY_ACCESS_LOG="false").http
+    return Caller(http, credentials.super_service_id, credentials.super_service_key)
+
+
 @pytest.fixture
-def caller(gateway, stack, credentials) -> Caller:
-    """A service of its own on a running gateway."""
-    environ = stack.environment
-    http = gateway(GATEWAY_ACCESS_LOG="false").http
-    boss = Caller(http, environ["OWT_SUPER_SERVICE_ID"], environ["OWT_SUPER_SERVICE_KEY"])
-    made = boss.done("POST", "/services", {"name": "race", "key": "a key"})
-    return Caller(http, made["_id"], "a key")
+def caller(boss, entered) -> Caller:
+    """A service of the test's own; this process sees its rows."""
+    made = boss.done("POST", "/services", {"name": unique(), "key": "a key"})
+    return Caller(boss.http, made["_id"], "a key")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Stack
 from tests.loop.api import Caller, HawkCaller, register
-from tests.support.storage import Storage
+from tests.support.storage import Storage, listening
 
 
 @pytest.fixture
@@ -30,7 +30,5 @@ def other(table: Stack) -> HawkCaller:
 @pytest.fixture
 def storage(table: Stack) -> Iterator[Storage]:
     """Hears of every storage call."""
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
+    with listening() as counter:
+        yield counter

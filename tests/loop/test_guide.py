@@ -34,9 +34,9 @@ def run(command: list[str], url: str) -> str:
     return done.stdout
 
 
-@pytest.fixture
-def url(gateway: GatewayFactory) -> str:
-    return str(gateway().ready["http"])
+@pytest.fixture(scope="module")
+def url(standing: GatewayFactory) -> str:
+    return str(standing().ready["http"])
 
 
 def test_the_python_script_goes_through_a_room(url, tmp_path):

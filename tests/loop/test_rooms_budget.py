@@ -10,7 +10,7 @@ from chalicelib.loop.store import rooms as store
 from chalicelib.store import keys
 from tests.conftest import Stack
 from tests.loop.api import Caller, GuestCaller, HawkCaller, ok, register
-from tests.support.storage import READS, Storage, item_size
+from tests.support.storage import READS, Storage, item_size, listening
 
 HAWK = ["GetItem", "PutItem"]
 """Who calls: its credentials, and that the request is a new one."""
@@ -29,18 +29,8 @@ def owner(stack: Stack) -> HawkCaller:
 @pytest.fixture
 def storage(owner: HawkCaller) -> Iterator[Storage]:
     """The counter; made after the clients."""
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
-
-
-def spent(storage, request, *statuses):
-    """The operations that a request costs which is answered with one of these statuses."""
-    mark = len(storage.calls)
-    answer = request()
-    assert answer.status in (statuses or (200,)), answer
-    return [call.operation for call in storage.since(mark)]
+    with listening() as counter:
+        yield counter
 
 
 def made(owner):
@@ -49,21 +39,21 @@ def made(owner):
 
 def test_a_new_room_is_one_batch_of_what_stands_beside_it_and_one_conditional_put(owner, storage):
     for body in (ROOM, {"roomOwner": "Ada", "maxSize": 5, "roomName": "n"}):
-        calls = spent(storage, lambda body=body: owner.post("/rooms", body), 201)
+        calls = storage.spent(lambda body=body: owner.post("/rooms", body), 201)
         assert calls == [*HAWK, "BatchWriteItem", "PutItem"]
         assert storage.calls[-1].body["ConditionExpression"]
 
 
 def test_a_room_is_one_read_for_nobody_and_for_guests(owner, storage):
     token = made(owner)
-    assert spent(storage, lambda: Caller().get(f"/rooms/{token}")) == ["BatchGetItem"]
+    assert storage.spent(lambda: Caller().get(f"/rooms/{token}")) == ["BatchGetItem"]
     guest = GuestCaller(ok(Caller().join(token))["sessionToken"])
-    assert spent(storage, lambda: guest.get(f"/rooms/{token}")) == ["BatchGetItem"]
+    assert storage.spent(lambda: guest.get(f"/rooms/{token}")) == ["BatchGetItem"]
 
 
 def test_a_room_is_two_reads_for_who_signs(owner, storage):
     token = made(owner)
-    calls = spent(storage, lambda: owner.get(f"/rooms/{token}"))
+    calls = storage.spent(lambda: owner.get(f"/rooms/{token}"))
     assert calls == ["BatchGetItem", *HAWK]
     assert sum(each in READS for each in calls) == 2
 
@@ -73,58 +63,58 @@ def test_a_list_is_one_query_and_batches_of_rooms_and_contexts(owner, storage):
     new = NewRoom(owner="Ada", max_size=5, hours=1, channel="default", name=None, context="{}")
     for _ in range(149):
         store.create(uid, new, "100", "2_x")
-    assert spent(storage, lambda: owner.get("/rooms")) == [*HAWK, "Query", *["BatchGetItem"] * 4]
+    assert storage.spent(lambda: owner.get("/rooms")) == [*HAWK, "Query", *["BatchGetItem"] * 4]
     (query,) = (call for call in storage.calls[-5:] if call.operation == "Query")
     assert query.body["ConsistentRead"] is True
     # What did not change is looked at, and its context is not.
-    calls = spent(storage, lambda: owner.get("/rooms?version=9999999999"))
+    calls = storage.spent(lambda: owner.get("/rooms?version=9999999999"))
     assert calls == [*HAWK, "Query", *["BatchGetItem"] * 2]
 
 
 def test_an_empty_list_is_one_query(owner, storage):
-    assert spent(storage, lambda: owner.get("/rooms")) == [*HAWK, "Query"]
+    assert storage.spent(lambda: owner.get("/rooms")) == [*HAWK, "Query"]
 
 
 def test_a_change_is_one_read_and_one_write_and_one_more_for_a_context(owner, storage):
     token = made(owner)
-    calls = spent(storage, lambda: owner.patch(f"/rooms/{token}", {"maxSize": 2}))
+    calls = storage.spent(lambda: owner.patch(f"/rooms/{token}", {"maxSize": 2}))
     assert calls == [*HAWK, "GetItem", "UpdateItem"]
     assert len(str(storage.calls[-1].body)) < 1500
-    calls = spent(storage, lambda: owner.patch(f"/rooms/{token}", {"context": CONTEXT}))
+    calls = storage.spent(lambda: owner.patch(f"/rooms/{token}", {"context": CONTEXT}))
     assert calls == [*HAWK, "GetItem", "PutItem", "UpdateItem"]
 
 
 def test_a_deletion_is_one_conditional_write_and_one_more_for_the_context(owner, storage):
     named = owner.room()
-    assert spent(storage, lambda: owner.delete(f"/rooms/{named}"), 204) == [*HAWK, "UpdateItem"]
+    assert storage.spent(lambda: owner.delete(f"/rooms/{named}"), 204) == [*HAWK, "UpdateItem"]
     token = made(owner)
-    assert spent(storage, lambda: owner.delete(f"/rooms/{token}"), 204) == [*HAWK, "UpdateItem", "DeleteItem"]
+    assert storage.spent(lambda: owner.delete(f"/rooms/{token}"), 204) == [*HAWK, "UpdateItem", "DeleteItem"]
 
 
 def test_a_deletion_of_several_is_one_read_and_the_writes_of_those_that_are_ones_own(owner, storage):
     mine, theirs = [owner.room(), owner.room()], register().room()
     body = {"deleteRoomTokens": [*mine, theirs, "QzBbvGmIZWU"]}
-    calls = spent(storage, lambda: owner.patch("/rooms", body), 207)
+    calls = storage.spent(lambda: owner.patch("/rooms", body), 207)
     assert calls == [*HAWK, "BatchGetItem", "UpdateItem", "UpdateItem"]
 
 
 def test_a_token_that_no_room_can_have_costs_no_look_at_rooms(owner, storage):
-    assert spent(storage, lambda: Caller().get("/rooms/anything"), 404) == []
-    assert spent(storage, lambda: owner.delete("/rooms/anything"), 404) == HAWK
-    assert spent(storage, lambda: owner.patch("/rooms/anything", {}), 404) == HAWK
+    assert storage.spent(lambda: Caller().get("/rooms/anything"), 404) == []
+    assert storage.spent(lambda: owner.delete("/rooms/anything"), 404) == HAWK
+    assert storage.spent(lambda: owner.patch("/rooms/anything", {}), 404) == HAWK
 
 
 def test_what_is_wrong_costs_no_more_than_who_sent_it(owner, storage):
-    assert spent(storage, lambda: owner.post("/rooms", {}), 400) == HAWK
-    assert spent(storage, lambda: owner.patch("/rooms", {}), 400) == HAWK
-    assert spent(storage, lambda: Caller().post("/rooms", ROOM), 401) == []
+    assert storage.spent(lambda: owner.post("/rooms", {}), 400) == HAWK
+    assert storage.spent(lambda: owner.patch("/rooms", {}), 400) == HAWK
+    assert storage.spent(lambda: Caller().post("/rooms", ROOM), 401) == []
 
 
 def test_pushing_costs_one_kick(owner, storage, monkeypatch):
     monkeypatch.setenv("LOOP_PUSH", "on")
     settings.reset()
     storage.listen()  # to the clients that were made anew
-    calls = spent(storage, lambda: owner.post("/rooms", ROOM), 201)
+    calls = storage.spent(lambda: owner.post("/rooms", ROOM), 201)
     assert calls[-3:] == ["BatchWriteItem", "PutItem", "SendMessage"]
 
 

@@ -13,8 +13,8 @@ from chalicelib.loop.errors import InvalidToken, RoomFull
 from chalicelib.loop.store import rooms
 from chalicelib.store import keys, writes
 from tests.conftest import Stack
-from tests.owt.threads import all_at_once
 from tests.support.counts import full
+from tests.support.threads import all_at_once
 
 ROUNDS = full(10, 100)
 ADA = Hawk("ada-of-the-22-characters")

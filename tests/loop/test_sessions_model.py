@@ -390,6 +390,6 @@ def test_a_room_does_as_its_model(credentials):
         run_state_machine_as_test(
             Room,
             settings=hypothesis_settings(
-                max_examples=full(12, 100), stateful_step_count=full(12, 20), deadline=None
+                max_examples=full(6, 100), stateful_step_count=full(12, 20), deadline=None
             ),
         )

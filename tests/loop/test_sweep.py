@@ -20,10 +20,10 @@ from chalicelib.outbox.outgoing import Failure, Outcome
 from chalicelib.store import keys, writes
 from tests.conftest import Stack
 from tests.loop.api import Caller, GuestCaller, ok, refusal, register
-from tests.owt.threads import all_at_once
 from tests.support import receiver
 from tests.support.counts import full
 from tests.support.receiver import answering
+from tests.support.threads import all_at_once
 
 BEGINNING = 4_100_000_000.25
 """After today: an emulator removes at once what expired long ago by its own clock."""

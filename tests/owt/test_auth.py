@@ -20,7 +20,7 @@ from tests.conftest import Stack
 from tests.owt.test_services import at_once
 from tests.support import mauth
 from tests.support.counts import full
-from tests.support.storage import Storage
+from tests.support.storage import Storage, listening
 
 KEY = "s3cret"
 UNKNOWN = "5e0d0c0a0b0c0d0e0f101112"
@@ -49,10 +49,8 @@ def service(table: Stack) -> Service:
 
 @pytest.fixture
 def storage(table: Stack) -> Iterator[Storage]:
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
+    with listening() as counter:
+        yield counter
 
 
 @pytest.fixture
@@ -187,19 +185,16 @@ class TestCost:
     def test_a_process_without_memory_reads_each_time(self, service, storage, monkeypatch):
         monkeypatch.setenv("OWT_SERVICE_CACHE_S", "0")
         settings.reset()
-        table_calls = Storage()
-        table_calls.listen()
-        for _ in range(2):
-            caller(mauth.header(service.id, KEY))
-        assert [call.operation for call in table_calls.calls] == ["GetItem", "GetItem"]
+        with listening() as restarted:
+            for _ in range(2):
+                caller(mauth.header(service.id, KEY))
+        assert [call.operation for call in restarted.calls] == ["GetItem", "GetItem"]
 
     def test_strict_takes_one_write_more(self, service, strict, credentials):
-        calls = Storage()
-        calls.listen()
-        caller(mauth.header(service.id, KEY))
-        assert [call.operation for call in calls.calls] == ["GetItem", "PutItem"]
-        caller(mauth.header(credentials.super_service_id, credentials.super_service_key))
-        assert [call.operation for call in calls.calls[2:]] == ["PutItem"]
+        boss = credentials.super_service_id, credentials.super_service_key
+        with listening() as storage:
+            assert storage.spent(lambda: caller(mauth.header(service.id, KEY))) == ["GetItem", "PutItem"]
+            assert storage.spent(lambda: caller(mauth.header(*boss))) == ["PutItem"]
 
 
 class TestDeletedElsewhere:

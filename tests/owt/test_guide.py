@@ -49,10 +49,10 @@ def run(language: str, text: str, folder: Path, environ: dict[str, str], *argume
     return done.stdout
 
 
-@pytest.fixture
-def reach(gateway: GatewayFactory, credentials: Credentials) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def reach(standing: GatewayFactory, credentials: Credentials) -> dict[str, str]:
     """What the guide's scripts need: a gateway in strict mode, as the strictest takes them."""
-    front = gateway(OWT_MAUTH="strict")
+    front = standing(OWT_MAUTH="strict")
     return {
         "MANAGEMENT_URL": str(front.ready["http"]),
         "SERVICE_ID": credentials.super_service_id,

@@ -13,9 +13,9 @@ from chalicelib.owt.room import parse_new
 from chalicelib.owt.store import participants, rooms
 from chalicelib.store import keys
 from tests.owt.api import Api, ok
-from tests.owt.threads import all_at_once
 from tests.support.counts import full
-from tests.support.storage import Storage
+from tests.support.storage import Storage, listening
+from tests.support.threads import all_at_once
 
 ROUNDS = full(20, 200)
 AT_ONCE = 6
@@ -26,10 +26,8 @@ SERVICE = "5188b9af6e53c84ffd600499"
 @pytest.fixture
 def storage(api: Api) -> Iterator[Storage]:
     """The counter."""
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
+    with listening() as counter:
+        yield counter
 
 
 def test_a_patch_is_the_rooms_read_and_one_conditional_update(api, storage):

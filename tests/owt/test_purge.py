@@ -21,7 +21,7 @@ from tests.conftest import Stack
 from tests.owt.api import NO_ROOM, Api, ok, refusal
 from tests.support.counts import full
 from tests.support.faults import Fault, Injector, Kind
-from tests.support.storage import Storage
+from tests.support.storage import listening
 
 MANY = 2000
 
@@ -83,10 +83,8 @@ def test_a_room_with_2000_streams_is_gone_at_once_and_its_rows_soon(caller):
     stream = f"/rooms/{room_id}/streams/admin00000"
     for answer in (caller.get(f"/rooms/{room_id}/streams"), caller.get(stream), caller.delete(stream)):
         assert refusal(answer) == NO_ROOM
-    storage = Storage()
-    storage.listen()
-    assert work(ended.PURGE, keys.owt_room_purge(room_id))
-    storage.deafen()
+    with listening() as storage:
+        assert work(ended.PURGE, keys.owt_room_purge(room_id))
     assert of_room(room_id) == []
     batches = [call for call in storage.calls if call.operation == "BatchWriteItem"]
     assert len(batches) == MANY / writes.BATCH_WRITE

@@ -10,7 +10,7 @@ from infra.credentials import Credentials
 from tests.conftest import Stack
 from tests.owt.api import Api, ok
 from tests.owt.test_rooms_api import many
-from tests.support.storage import Storage, item_size
+from tests.support.storage import Storage, item_size, listening
 
 LARGEST_LISTED_ROW = 80
 
@@ -33,29 +33,19 @@ def ordinary(super_api: Api) -> Api:
 @pytest.fixture
 def storage(super_api: Api) -> Iterator[Storage]:
     """The counter; made after the clients."""
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
-
-
-def spent(storage, request):
-    """The operations that a successful request costs."""
-    mark = len(storage.calls)
-    answer = request()
-    assert answer.status == 200, answer.body
-    return [call.operation for call in storage.since(mark)]
+    with listening() as counter:
+        yield counter
 
 
 def test_who_calls_is_one_read_a_minute_and_none_for_the_super_service(ordinary, storage):
     services.forget()
-    assert spent(storage, lambda: ordinary.get("/rooms")) == ["GetItem", "Query"]
-    assert spent(storage, lambda: ordinary.get("/rooms")) == ["Query"]
+    assert storage.spent(lambda: ordinary.get("/rooms")) == ["GetItem", "Query"]
+    assert storage.spent(lambda: ordinary.get("/rooms")) == ["Query"]
 
 
 def test_a_new_room_is_one_transaction(super_api, ordinary, storage):
-    assert spent(storage, lambda: super_api.post("/rooms", {"name": "r"})) == ["TransactWriteItems"]
-    assert spent(storage, lambda: ordinary.post("/rooms", {"name": "r"})) == ["TransactWriteItems"]
+    assert storage.spent(lambda: super_api.post("/rooms", {"name": "r"})) == ["TransactWriteItems"]
+    assert storage.spent(lambda: ordinary.post("/rooms", {"name": "r"})) == ["TransactWriteItems"]
     puts = [each for each in storage.calls[-1].body["TransactItems"] if "Put" in each]
     assert len(storage.calls[-1].body["TransactItems"]) == 3
     assert len(puts) == 2
@@ -63,7 +53,7 @@ def test_a_new_room_is_one_transaction(super_api, ordinary, storage):
 
 def test_a_room_is_one_read(ordinary, storage):
     room_id = ordinary.room()
-    assert spent(storage, lambda: ordinary.get(f"/rooms/{room_id}")) == ["GetItem"]
+    assert storage.spent(lambda: ordinary.get(f"/rooms/{room_id}")) == ["GetItem"]
     assert storage.calls[-1].body["ConsistentRead"] is True
 
 
@@ -75,9 +65,9 @@ def test_a_page_of_rooms_is_one_query_and_one_batch_of_reads(super_api, storage)
         ("?per_page=20", 1),
         ("", 3),
     ):
-        calls = spent(storage, lambda query=query: super_api.get(f"/rooms{query}"))
+        calls = storage.spent(lambda query=query: super_api.get(f"/rooms{query}"))
         assert calls == ["Query"] + ["BatchGetItem"] * reads
-    calls = spent(storage, lambda: super_api.get("/rooms?page=9&per_page=100"))
+    calls = storage.spent(lambda: super_api.get("/rooms?page=9&per_page=100"))
     assert calls == ["Query"]
 
 
@@ -96,24 +86,23 @@ def test_the_row_of_a_usual_room_is_small(super_api):
 
 def test_a_put_is_one_read_and_one_write(ordinary, storage):
     room_id = ordinary.room(views=[{"label": "a"}])
-    calls = spent(storage, lambda: ordinary.put(f"/rooms/{room_id}", {"participantLimit": 9}))
+    calls = storage.spent(lambda: ordinary.put(f"/rooms/{room_id}", {"participantLimit": 9}))
     assert calls == ["GetItem", "UpdateItem"]
-    calls = spent(
-        storage, lambda: ordinary.put(f"/rooms/{room_id}", {"views": [{"label": "a"}, {"label": "b"}]})
-    )
+    views = [{"label": "a"}, {"label": "b"}]
+    calls = storage.spent(lambda: ordinary.put(f"/rooms/{room_id}", {"views": views}))
     assert calls == ["GetItem", "UpdateItem"]
 
 
 def test_a_put_that_takes_a_view_away_sees_to_what_hung_on_it(ordinary, storage):
     room_id = ordinary.room(views=[{"label": "a"}, {"label": "b"}])
-    calls = spent(storage, lambda: ordinary.put(f"/rooms/{room_id}", {"views": []}))
+    calls = storage.spent(lambda: ordinary.put(f"/rooms/{room_id}", {"views": []}))
     # The room and what is owed; that is taken on, looked for, tidied up, done.
     assert calls == ["GetItem", "TransactWriteItems", "UpdateItem", "Query", "BatchWriteItem", "DeleteItem"]
 
 
 def test_a_deletion_is_one_transaction_and_one_kick(ordinary, storage):
     room_id = ordinary.room()
-    calls = spent(storage, lambda: ordinary.delete(f"/rooms/{room_id}"))
+    calls = storage.spent(lambda: ordinary.delete(f"/rooms/{room_id}"))
     assert calls == ["TransactWriteItems", "SendMessage"]
 
 

@@ -14,7 +14,7 @@ from chalicelib.store import keys
 from tests.owt.api import serve
 from tests.support import mauth
 from tests.support.events import Answer
-from tests.support.storage import Storage
+from tests.support.storage import listening
 
 UNKNOWN = "5e0d0c0a0b0c0d0e0f101112"
 NEW = {"name": "acme", "key": "s3cret"}
@@ -266,7 +266,7 @@ class TestTokens:
 
     def test_a_token_costs_one_read_of_the_room_and_one_write(self, acme, room):
         ask(acme, "GET", f"/v1/rooms/{room}")
-        storage = Storage()
-        storage.listen()
-        ask(acme, "POST", f"/v1/rooms/{room}/tokens", {"user": "alice", "role": "viewer"})
-        assert [call.operation for call in storage.calls] == ["GetItem", "PutItem"]
+        body = {"user": "alice", "role": "viewer"}
+        with listening() as storage:
+            calls = storage.spent(lambda: ask(acme, "POST", f"/v1/rooms/{room}/tokens", body))
+        assert calls == ["GetItem", "PutItem"]

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.owt.store import participants, streams
 from chalicelib.owt.stream import Audio, Forward, Media
 from tests.owt.api import BAD, NO_STREAM, REFUSED, Api, ok, refusal
-from tests.support.storage import Call, Storage, item_size
+from tests.support.storage import Call, Storage, item_size, listening
 
 MIX = {"op": "add", "path": "/info/inViews", "value": "common"}
 UNMIX = {"op": "remove", "path": "/info/inViews", "value": "common"}
@@ -35,10 +35,8 @@ def room(api: Api) -> str:
 @pytest.fixture
 def storage(api) -> Iterator[Storage]:
     """The counter."""
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
+    with listening() as counter:
+        yield counter
 
 
 def patch(api: Api, room: str, stream: str, *updates: dict[str, Any]) -> Any:

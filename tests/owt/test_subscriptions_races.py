@@ -18,8 +18,8 @@ from chalicelib.owt.stream import Audio, Forward, Layer, Media, Video
 from chalicelib.store.keys import Key
 from tests.owt.api import NO_RESOURCE, REFUSED, ok, refusal
 from tests.owt.furnished import SIP
-from tests.owt.threads import all_at_once
 from tests.support.counts import full
+from tests.support.threads import all_at_once
 
 ROUNDS = full(20, 200)
 SERVICE = "5188b9af6e53c84ffd600499"

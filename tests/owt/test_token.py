@@ -18,7 +18,7 @@ from chalicelib.store import writes
 from tests.owt import documents
 from tests.owt.test_services import at_once
 from tests.support.counts import full
-from tests.support.storage import Storage
+from tests.support.storage import listening
 
 SERVICE = "5e0d0c0a0b0c0d0e0f101112"
 ID = "6b026e56401e97f54448416b"
@@ -124,10 +124,9 @@ def at(monkeypatch, moment: float) -> None:
 
 class TestRows:
     def test_a_token_is_kept_by_one_write(self, table, room):
-        calls = Storage()
-        calls.listen()
-        made = tokens.create(SERVICE, room, NEW)
-        assert [call.operation for call in calls.calls] == ["PutItem"]
+        with listening() as storage:
+            made = tokens.create(SERVICE, room, NEW)
+        assert [call.operation for call in storage.calls] == ["PutItem"]
         assert len(made.id) == 24
         assert int(made.id, 16) >= 0
 

@@ -1,6 +1,7 @@
 """Secrets at rest: only the deployment's key opens them, and only in their own row."""
 
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import boto3
@@ -20,6 +21,12 @@ SECRET = "a secret of thirty-two characters"
 TEXTS = ["s3cret", "", "21989", "schlüssel 🔑", "x" * 1024, "\udcff of the environment"]
 
 
+@cache
+def on_moto() -> Any:
+    """A client of KMS; making one is slow."""
+    return boto3.Session(region_name=REGION).client("kms")
+
+
 @pytest.fixture
 def secret(monkeypatch):
     monkeypatch.setenv("OWT_KEY_SECRET", SECRET)
@@ -30,7 +37,7 @@ def secret(monkeypatch):
 def kms(monkeypatch):
     """A key in an emulated KMS, and no secret in the environment."""
     with mock_aws():
-        client = boto3.client("kms", region_name=REGION)
+        client = on_moto()
         monkeypatch.setenv("OWT_KMS_KEY_ID", client.create_key()["KeyMetadata"]["KeyId"])
         settings.reset()
         yield client

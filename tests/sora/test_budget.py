@@ -23,7 +23,8 @@ from tests.sora.api import (
     go,
     rpc,
 )
-from tests.support.storage import Storage, item_size
+from tests.support.counts import full
+from tests.support.storage import Storage, item_size, listening
 
 WRITE_UNIT = 1024
 CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -37,40 +38,30 @@ CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (
 @pytest.fixture
 def storage(stack: Stack) -> Iterator[Storage]:
     """The counter; made after the clients."""
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
-
-
-def spent(storage, request):
-    """The operations that a successful request costs."""
-    mark = len(storage.calls)
-    answer = request()
-    assert answer.status == 200, answer.body
-    return [call.operation for call in storage.since(mark)]
+    with listening() as counter:
+        yield counter
 
 
 def test_get_is_one_read(storage):
     come()
-    assert spent(storage, lambda: rpc(GET, about())) == ["GetItem"]
+    assert storage.spent(lambda: rpc(GET, about())) == ["GetItem"]
     assert storage.calls[-1].body["ConsistentRead"] is True
 
 
 def test_the_list_is_one_query(storage):
     for number in range(50):
         come(f"c{number}")
-    assert spent(storage, lambda: rpc(LIST, channel_id=CHANNEL)) == ["Query"]
-    assert spent(storage, lambda: rpc(LIST, channel_id="nobody")) == ["Query"]
+    assert storage.spent(lambda: rpc(LIST, channel_id=CHANNEL)) == ["Query"]
+    assert storage.spent(lambda: rpc(LIST, channel_id="nobody")) == ["Query"]
     assert storage.calls[-1].body["ConsistentRead"] is True
 
 
 def test_the_list_of_many_mb_is_a_query_for_each(storage):
-    for number in range(40):
+    for number in range(full(20, 40)):
         come(f"c{number}")
         rpc(PUT, about(f"c{number}", metadata={"k": "x" * 60_000}))
-    calls = spent(storage, lambda: rpc(LIST, channel_id=CHANNEL))
-    assert calls == ["Query"] * 3
+    calls = storage.spent(lambda: rpc(LIST, channel_id=CHANNEL))
+    assert calls == ["Query"] * full(2, 3)
 
 
 @pytest.mark.parametrize(("operation", "more"), CHANGES)
@@ -78,7 +69,7 @@ def test_a_change_is_one_read_and_one_write_of_one_unit(operation, more, storage
     come(client_id="alice", bundle_id="phone")
     for number in range(20):
         rpc(PUT, about(metadata={"mood": number}))
-    assert spent(storage, lambda: rpc(operation, about(**more))) == ["GetItem", "UpdateItem"]
+    assert storage.spent(lambda: rpc(operation, about(**more))) == ["GetItem", "UpdateItem"]
     assert storage.calls[-1].body["ConditionExpression"]
     (row,) = stack.rows()
     assert item_size(row) <= WRITE_UNIT
@@ -88,7 +79,7 @@ def test_a_change_is_one_read_and_one_write_of_one_unit(operation, more, storage
 def test_a_push_adds_one_owed_row_and_one_kick(operation, more, storage, stack):
     come()
     rpc(PUT, about(metadata={"mood": "free"}))
-    calls = spent(storage, lambda: rpc(operation, about(push=True, **more)))
+    calls = storage.spent(lambda: rpc(operation, about(push=True, **more)))
     assert calls == ["GetItem", "TransactWriteItems", "SendMessage"]
     parts = [next(iter(each)) for each in storage.calls[-2].body["TransactItems"]]
     assert parts == ["Update", "Put"]
@@ -98,21 +89,21 @@ def test_a_push_adds_one_owed_row_and_one_kick(operation, more, storage, stack):
 def test_a_media_server_that_is_told_too_adds_one_more_of_each(storage, monkeypatch):
     given(monkeypatch, UPSTREAM_URL="http://127.0.0.1:9/")
     come()
-    calls = spent(storage, lambda: rpc(PUT, about(push=True, metadata={})))
+    calls = storage.spent(lambda: rpc(PUT, about(push=True, metadata={})))
     assert calls == ["GetItem", "TransactWriteItems", "SendMessage", "SendMessage"]
     assert len(storage.calls[-3].body["TransactItems"]) == 3
 
 
 def test_a_change_that_changes_nothing_is_one_read(storage):
     come()
-    assert spent(storage, lambda: rpc(DELETE_ITEM, about(key="none"))) == ["GetItem"]
-    assert spent(storage, lambda: rpc(DELETE, about())) == ["GetItem"]
+    assert storage.spent(lambda: rpc(DELETE_ITEM, about(key="none"))) == ["GetItem"]
+    assert storage.spent(lambda: rpc(DELETE, about())) == ["GetItem"]
 
 
 def test_each_event_of_a_connection_is_one_write(storage):
     for kind in ("created", "updated", "created", "destroyed", "destroyed", "created"):
-        assert spent(storage, lambda kind=kind: event(f"connection.{kind}")) == ["UpdateItem"]
-    assert spent(storage, lambda: event("connection.failed")) == []
+        assert storage.spent(lambda kind=kind: event(f"connection.{kind}")) == ["UpdateItem"]
+    assert storage.spent(lambda: event("connection.failed")) == []
 
 
 def test_a_refused_request_costs_nothing_or_one_read(storage):
@@ -144,6 +135,6 @@ def test_who_is_there_by_a_socket_adds_the_registry_every_few_seconds(storage, s
             *key, channel_id=CHANNEL, connection_id="gone", version="v", socket_id="s", front="dead"
         )
     )
-    assert spent(storage, lambda: rpc(LIST, channel_id=CHANNEL)) == ["Query", "Query"]
-    assert spent(storage, lambda: rpc(LIST, channel_id=CHANNEL)) == ["Query"]
+    assert storage.spent(lambda: rpc(LIST, channel_id=CHANNEL)) == ["Query", "Query"]
+    assert storage.spent(lambda: rpc(LIST, channel_id=CHANNEL)) == ["Query"]
     assert len(rpc(LIST, channel_id=CHANNEL).json()) == 1

@@ -10,10 +10,10 @@ from tests.prosody.tools import tool
 from tests.sora.api import CONNECTION, DELETE_ITEM, GET, PUT, VERSION
 
 
-@pytest.fixture
-def address(gateway: GatewayFactory) -> str:
+@pytest.fixture(scope="module")
+def address(standing: GatewayFactory) -> str:
     """A gateway with one connection in the channel `sora`."""
-    running = gateway()
+    running = standing()
     body = {"type": "connection.created", "channel_id": "sora", "connection_id": CONNECTION}
     curl(f"{running.http}/sora/event?key=any", "-d", json.dumps(body))
     return running.http

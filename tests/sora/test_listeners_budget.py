@@ -7,7 +7,7 @@ import pytest
 from chalicelib.realtime import fronts
 from tests.sora.api import PUT, about, done, rpc
 from tests.sora.listening import CHANNEL, Listener
-from tests.support.storage import Storage
+from tests.support.storage import Storage, listening
 from tests.support.world import World
 
 
@@ -35,10 +35,8 @@ def storage(request, monkeypatch) -> Iterator[Storage]:
             request.getfixturevalue(name)
     monkeypatch.setattr(fronts, "CACHE_S", 3600.0)
     fronts.alive()
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
+    with listening() as counter:
+        yield counter
 
 
 def connect(one: Listener) -> None:

@@ -70,9 +70,9 @@ class Far:
         return answer
 
 
-@pytest.fixture
-def far(gateway) -> Far:
-    return Far([gateway(GATEWAY_ACCESS_LOG="false").http for _ in range(2)])
+@pytest.fixture(scope="module")
+def far(standing) -> Far:
+    return Far([standing(GATEWAY_ACCESS_LOG="false").http for _ in range(2)])
 
 
 def model(state: str | None, call: tuple[str, dict[str, Any]]) -> tuple[str | None, Any]:
@@ -140,7 +140,7 @@ def random_call(chance: random.Random, by: int, number: int) -> tuple[str, dict[
 @pytest.mark.parametrize("ends", [False, True])
 def test_what_eight_writers_saw_can_have_happened_one_after_another(far, ends):
     for turn in range(ROUNDS):
-        connection_id = f"c{turn}"
+        connection_id = f"c{turn} {ends}"
         far.history.clear()
         far.event("created", connection_id)
 

@@ -3,13 +3,14 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from chalicelib.outbox import kicks
 from chalicelib.store import table
+from tests.support.events import Answer
 
 READS: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
@@ -67,6 +68,25 @@ class Storage:
     def since(self, mark: int) -> list[Call]:
         """The requests after the first `mark` ones."""
         return self.calls[mark:]
+
+    def spent(self, work: Callable[[], object], *statuses: int) -> list[str]:
+        """The operations that some work costs; an answer that it gives has one of these statuses, or 200."""
+        mark = len(self.calls)
+        answer = work()
+        if isinstance(answer, Answer):
+            assert answer.status in (statuses or (200,)), answer
+        return [call.operation for call in self.since(mark)]
+
+
+@contextmanager
+def listening() -> Iterator[Storage]:
+    """A counter, within the block; the clients have to be those of that time."""
+    counter = Storage()
+    counter.listen()
+    try:
+        yield counter
+    finally:
+        counter.deafen()
 
 
 def item_size(item: dict[str, Any]) -> int:

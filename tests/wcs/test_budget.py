@@ -9,7 +9,7 @@ from chalicelib.outbox import owed
 from chalicelib.store import keys, writes
 from chalicelib.wcs import reaper, store
 from tests.conftest import Stack
-from tests.support.storage import Storage, item_size
+from tests.support.storage import Storage, item_size, listening
 from tests.wcs.server import NODE, SESSION, Server, User, event, ok, spell
 
 UNIT = 1024
@@ -32,27 +32,18 @@ def user(stack: Stack) -> User:
 @pytest.fixture
 def storage(stack: Stack) -> Iterator[Storage]:
     """The counter; made after the environment."""
-    counter = Storage()
-    counter.listen()
-    yield counter
-    counter.deafen()
-
-
-def spent(storage, request):
-    """The operations that a request costs."""
-    mark = len(storage.calls)
-    request()
-    return [call.operation for call in storage.since(mark)]
+    with listening() as counter:
+        yield counter
 
 
 def test_an_event_is_one_conditional_update_and_the_first_one_lists_the_stream_too(server, storage):
-    assert spent(storage, server.tell) == ["UpdateItem", "UpdateItem"]
+    assert storage.spent(server.tell) == ["UpdateItem", "UpdateItem"]
     first, second = storage.calls
     assert first.key == keys.wcs_listed("b4e7", keys.wcs_stream(SESSION, NODE))
     assert second.key == keys.wcs_stream(SESSION, NODE)
     assert "attribute_not_exists" in second.body["ConditionExpression"]
     for status in ("PUBLISHING", "RESIZE", "UNPUBLISHED"):
-        assert spent(storage, lambda status=status: server.tell(status=status)) == ["UpdateItem"]
+        assert storage.spent(lambda status=status: server.tell(status=status)) == ["UpdateItem"]
         assert storage.calls[-1].key == keys.wcs_stream(SESSION, NODE)
         assert "ConditionExpression" in storage.calls[-1].body
 
@@ -60,13 +51,13 @@ def test_an_event_is_one_conditional_update_and_the_first_one_lists_the_stream_t
 def test_another_process_lists_a_stream_once_more(server, storage):
     server.tell()
     store.forget()
-    assert spent(storage, server.tell) == ["UpdateItem", "UpdateItem"]
-    assert spent(storage, server.tell) == ["UpdateItem"]
+    assert storage.spent(server.tell) == ["UpdateItem", "UpdateItem"]
+    assert storage.spent(server.tell) == ["UpdateItem"]
 
 
 def test_a_late_event_is_one_update_that_is_refused(server, storage):
     server.tell(status="FAILED")
-    assert spent(storage, server.tell) == ["UpdateItem"]
+    assert storage.spent(server.tell) == ["UpdateItem"]
 
 
 def test_a_streams_row_is_one_write_unit_and_stands_in_no_index(server, stack):
@@ -113,45 +104,45 @@ def test_each_field_is_an_attribute_of_its_own_with_json_text(server, stack):
 
 @pytest.mark.parametrize("hook", ["connect", "publishStream", "StreamEvent", "ConnectionStatusEvent"])
 def test_any_other_hook_costs_nothing(server, storage, hook):
-    assert spent(storage, lambda: ok(server.say(hook))) == []
+    assert storage.spent(lambda: ok(server.say(hook))) == []
 
 
 def test_an_event_that_is_not_kept_costs_nothing(server, storage):
-    assert spent(storage, lambda: server.tell(nodeId=5)) == []
-    assert spent(storage, lambda: server.post("StreamStatusEvent", b"{")) == []
+    assert storage.spent(lambda: server.tell(nodeId=5)) == []
+    assert storage.spent(lambda: server.post("StreamStatusEvent", b"{"), 400) == []
 
 
 def test_a_keep_alive_is_one_read_and_now_and_then_one_write(server, storage, monkeypatch):
     server.tell()
-    assert spent(storage, lambda: ok(server.say("StreamKeepAliveEvent"))) == ["GetItem"]
+    assert storage.spent(lambda: ok(server.say("StreamKeepAliveEvent"))) == ["GetItem"]
     began = clock.now()
     monkeypatch.setattr(clock, "now", lambda: began + 900)
-    assert spent(storage, lambda: ok(server.say("StreamKeepAliveEvent"))) == ["GetItem", "UpdateItem"]
-    assert spent(storage, lambda: ok(server.say("StreamKeepAliveEvent"))) == ["GetItem"]
+    assert storage.spent(lambda: ok(server.say("StreamKeepAliveEvent"))) == ["GetItem", "UpdateItem"]
+    assert storage.spent(lambda: ok(server.say("StreamKeepAliveEvent"))) == ["GetItem"]
 
 
 def test_a_refused_keep_alive_is_one_read(server, user, storage):
     server.tell()
     ok(user.post("terminate", {"mediaSessionId": SESSION}))
-    assert spent(storage, lambda: server.say("StreamKeepAliveEvent")) == ["GetItem"]
+    assert storage.spent(lambda: server.say("StreamKeepAliveEvent"), 403) == ["GetItem"]
 
 
 def test_looking_by_id_is_one_query_and_by_name_one_and_a_read(server, user, storage):
     for number in range(3):
         server.tell(mediaSessionId=f"{number}")
-    assert spent(storage, lambda: ok(user.post("find", {"mediaSessionId": "1"}))) == ["Query"]
-    assert spent(storage, lambda: ok(user.post("find", {"name": "b4e7"}))) == ["Query", "BatchGetItem"]
+    assert storage.spent(lambda: ok(user.post("find", {"mediaSessionId": "1"}))) == ["Query"]
+    assert storage.spent(lambda: ok(user.post("find", {"name": "b4e7"}))) == ["Query", "BatchGetItem"]
     everything = ["Query"] * keys.WCS_LISTS + ["BatchGetItem"]
-    assert sorted(spent(storage, lambda: ok(user.post("find_all")))) == sorted(everything)
-    assert sorted(spent(storage, lambda: ok(user.post("find", {"published": True})))) == sorted(everything)
+    assert sorted(storage.spent(lambda: ok(user.post("find_all")))) == sorted(everything)
+    assert sorted(storage.spent(lambda: ok(user.post("find", {"published": True})))) == sorted(everything)
     assert all(call.body.get("IndexName") is None for call in storage.calls)
 
 
 def test_asking_for_an_end_is_a_look_and_one_write_for_each_stream(server, user, storage):
     server.tell()
     wanted = {"mediaSessionId": SESSION}
-    assert spent(storage, lambda: ok(user.post("terminate", wanted))) == ["Query", "UpdateItem"]
-    assert spent(storage, lambda: ok(user.post("terminate", wanted))) == ["Query"]
+    assert storage.spent(lambda: ok(user.post("terminate", wanted))) == ["Query", "UpdateItem"]
+    assert storage.spent(lambda: ok(user.post("terminate", wanted))) == ["Query"]
 
 
 def test_a_look_is_one_read_and_two_writes_and_a_mark_one_more(server, storage, monkeypatch):
@@ -161,16 +152,16 @@ def test_a_look_is_one_read_and_two_writes_and_a_mark_one_more(server, storage, 
     monkeypatch.setattr(clock, "now", lambda: began + 3590)
     server.tell()
     monkeypatch.setattr(clock, "now", lambda: began + 3610)
-    assert spent(storage, lambda: reaper.look(listed)) == ["UpdateItem", "GetItem", "UpdateItem"]
+    assert storage.spent(lambda: reaper.look(listed)) == ["UpdateItem", "GetItem", "UpdateItem"]
     monkeypatch.setattr(clock, "now", lambda: began + 7210)
-    assert spent(storage, lambda: reaper.look(listed)) == [
+    assert storage.spent(lambda: reaper.look(listed)) == [
         "UpdateItem",
         "GetItem",
         "UpdateItem",
         "UpdateItem",
     ]
-    assert spent(storage, server.tell) == ["UpdateItem", "UpdateItem", "UpdateItem"]
-    assert spent(storage, server.tell) == ["UpdateItem"]
+    assert storage.spent(server.tell) == ["UpdateItem", "UpdateItem", "UpdateItem"]
+    assert storage.spent(server.tell) == ["UpdateItem"]
 
 
 def test_a_stream_that_is_silent_is_found_through_the_index(server, stack):

@@ -12,8 +12,9 @@ import urllib3
 from chalicelib import clock, settings
 from chalicelib.store import keys, writes
 from chalicelib.wcs import reaper, store, stream
-from tests.owt.threads import all_at_once
 from tests.support.counts import full
+from tests.support.fronts import unique
+from tests.support.threads import all_at_once
 from tests.wcs.server import HEADERS, NODE, event, kept, spell
 
 ROUNDS = full(30, 300)
@@ -65,14 +66,19 @@ class Far:
             assert set(pool.map(tell, events)) == {200}
 
 
-@pytest.fixture
-def far(gateway) -> Far:
-    return Far(gateway(GATEWAY_ACCESS_LOG="false").http)
+@pytest.fixture(scope="module")
+def far(standing) -> Far:
+    return Far(standing(GATEWAY_ACCESS_LOG="false").http)
+
+
+@pytest.fixture(scope="module")
+def another(standing) -> Far:
+    return Far(standing(GATEWAY_ACCESS_LOG="false").http)
 
 
 def test_a_final_status_wins_over_all_that_come_with_it(far):
-    for number in range(ROUNDS):
-        which = {"mediaSessionId": f"{number}"}
+    for _ in range(ROUNDS):
+        which = {"mediaSessionId": unique()}
         far.at_once([which | each for each in (*LIFE, END, *LIFE, END)])
         (found,) = far.find(**which)
         assert found == kept(**which, **END)
@@ -84,16 +90,16 @@ def test_of_several_final_statuses_one_wins_as_a_whole(far):
     ends = [
         {"status": status, "info": status} for status in ("UNPUBLISHED", "FAILED", "STOPPED", "DISCONNECTED")
     ]
-    for number in range(FEWER):
-        which = {"mediaSessionId": f"{number}"}
+    for _ in range(FEWER):
+        which = {"mediaSessionId": unique()}
         far.at_once([which | each for each in ends * 2])
         (found,) = far.find(**which)
         assert found == kept(**which, status=found["info"], info=found["info"])
 
 
 def test_a_stream_that_begins_anew_is_not_touched_by_the_old_ones_late_events(far):
-    for number in range(FEWER):
-        old, new = {"mediaSessionId": f"old{number}"}, {"mediaSessionId": f"new{number}"}
+    for _ in range(FEWER):
+        old, new = {"mediaSessionId": unique()}, {"mediaSessionId": unique()}
         far.tell(**old)
         far.at_once(
             [*(old | each for each in (*LIFE, END)), new | {"status": "PENDING"}, new | {"sessionId": "n"}]
@@ -105,34 +111,35 @@ def test_a_stream_that_begins_anew_is_not_touched_by_the_old_ones_late_events(fa
 
 
 def test_each_event_is_whole_when_several_meet(far):
-    for number in range(FEWER):
-        which = {"mediaSessionId": f"{number}"}
+    for _ in range(FEWER):
+        which = {"mediaSessionId": unique()}
         far.at_once([which | {"info": f"{each}", "width": each, "height": each} for each in range(AT_ONCE)])
         (found,) = far.find(**which)
         assert found["info"] == str(found["width"]) == str(found["height"])
 
 
 def test_new_streams_that_come_at_once_are_all_found(far):
-    streams = [{"mediaSessionId": f"{each}", "name": f"name {each % 3}"} for each in range(AT_ONCE)]
+    names = [f"{unique()} {each}" for each in range(3)]
+    streams = [{"mediaSessionId": unique(), "name": names[each % 3]} for each in range(AT_ONCE)]
+    before = len(far.find())
     far.at_once(streams)
-    assert len(far.find()) == AT_ONCE
-    assert sorted(len(far.find(name=f"name {each}")) for each in range(3)) == [3, 3, 4]
+    assert len(far.find()) == before + AT_ONCE
+    assert sorted(len(far.find(name=name)) for name in names) == [3, 3, 4]
 
 
-def test_two_gateways_serve_one_stream(gateway):
-    one, other = (Far(gateway(GATEWAY_ACCESS_LOG="false").http) for _ in range(2))
-    for number in range(FEWER):
-        which = {"mediaSessionId": f"{number}"}
+def test_two_gateways_serve_one_stream(far, another):
+    for _ in range(FEWER):
+        which = {"mediaSessionId": unique()}
         gate = threading.Barrier(2)
 
-        def tell(far: Far, changed: dict[str, Any], gate: threading.Barrier = gate) -> int:
+        def tell(front: Far, changed: dict[str, Any], gate: threading.Barrier = gate) -> int:
             gate.wait()
-            return far.tell(**changed)
+            return front.tell(**changed)
 
         with ThreadPoolExecutor(2) as pool:
-            told = [pool.submit(tell, one, which), pool.submit(tell, other, which | END)]
+            told = [pool.submit(tell, far, which), pool.submit(tell, another, which | END)]
             assert [each.result() for each in told] == [200, 200]
-        assert one.find(**which) == other.find(**which) == [kept(**which, **END)]
+        assert far.find(**which) == another.find(**which) == [kept(**which, **END)]
 
 
 def read(session: str) -> stream.Event:
@@ -140,14 +147,14 @@ def read(session: str) -> stream.Event:
     return stream.read(members)
 
 
-@pytest.mark.usefixtures("stack")
+@pytest.mark.usefixtures("entered")
 def test_news_that_meet_the_look_are_never_lost(monkeypatch):
     began, ahead = clock.now(), [0.0]
     monkeypatch.setattr(clock, "now", lambda: began + ahead[0])
     monkeypatch.setenv("WCS_STALE_AFTER_S", "20")
     settings.reset()
-    for number in range(FEWER):
-        session = f"{number}"
+    for _ in range(FEWER):
+        session = unique()
         where = keys.wcs_stream(session, NODE)
         listed = keys.wcs_listed("b4e7", where)
         store.record(read(session))

@@ -111,12 +111,10 @@ def test_the_same_event_again_changes_nothing(server, user, table):
     assert without_times(table.rows()) == without_times(before)
 
 
-@pytest.mark.parametrize(
-    ("told", "step"), [(PUBLISHER, 1), (PLAYER, full(6, 1))], ids=["publisher", "player"]
-)
-def test_every_order_with_repetitions_ends_in_the_right_state(stack, told, step):
+@pytest.mark.parametrize("told", [PUBLISHER, PLAYER], ids=["publisher", "player"])
+def test_every_order_with_repetitions_ends_in_the_right_state(stack, told):
     server, user = Server(), User()
-    for number, order in enumerate(itertools.islice(itertools.permutations(told), 0, None, step)):
+    for number, order in enumerate(itertools.islice(itertools.permutations(told), 0, None, full(7, 1))):
         twice = [each for each in order for _ in range(full(1, 2))]
         events = [event(**each, mediaSessionId=f"{number}") for each in (*twice, *reversed(order))]
         for each in events:

@@ -496,7 +496,7 @@ def without_content_length(frame: Frame) -> Frame:
     return Frame(frame.command, tuple(h for h in frame.headers if h[0] != "content-length"), frame.body)
 
 
-@settings(max_examples=full(2_000, 100_000))
+@settings(max_examples=full(500, 100_000))
 @given(JUNK, st.sampled_from(VERSIONS))
 def test_reading_raises_nothing_but_its_own_error_and_what_is_read_can_be_written(text, version):
     offset = 0
@@ -516,7 +516,7 @@ def test_reading_raises_nothing_but_its_own_error_and_what_is_read_can_be_writte
             assert without_content_length(again) == without_content_length(frame)
 
 
-@settings(max_examples=full(2_000, 100_000))
+@settings(max_examples=full(500, 100_000))
 @given(WRITTEN)
 def test_what_is_written_reads_back_the_same(written):
     version, frame = written
@@ -529,7 +529,7 @@ def test_what_is_written_reads_back_the_same(written):
     assert read.get("content-length") == (str(len(frame.body.encode())) if frame.body else None)
 
 
-@settings(max_examples=full(500, 5_000))
+@settings(max_examples=full(200, 5_000))
 @given(
     st.builds(
         Frame,

@@ -104,7 +104,7 @@ def test_nesting_is_bounded(opening: bytes, closing: bytes):
         parse(b"[" * 100_000, limit=1_000_000, depth=1_000_000)
 
 
-@settings(max_examples=full(500, 5_000))
+@settings(max_examples=full(200, 5_000))
 @given(st.one_of(st.binary(max_size=40), st.text('{}[]":,\\ud8c0eE+-.1 aNnI', max_size=40).map(str.encode)))
 def test_nothing_but_its_own_errors_and_what_is_read_is_portable(raw):
     try:
@@ -123,7 +123,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=full(300, 5_000))
+@settings(max_examples=full(200, 5_000))
 @given(JSON, st.booleans())
 def test_every_json_value_is_read_as_it_was_written(value, ascii_only):
     assert parse(json.dumps(value, ensure_ascii=ascii_only).encode(), limit=100_000) == value
