@@ -36,6 +36,10 @@ class ParticipantRow(Item):
     """Microseconds since the epoch."""
     isp = UnicodeAttribute(null=True)
     region = UnicodeAttribute(null=True)
+    node = UnicodeAttribute(null=True)
+    """Which media node carries them."""
+    pending = UnicodeAttribute(attr_name="pnd", null=True)
+    """The command that a call's participant waits for; nobody sees it until then."""
 
     @property
     def order(self) -> tuple[int, str]:

@@ -41,6 +41,12 @@ class StreamRow(Item):
     """Microseconds since the epoch."""
     views = UnicodeAttribute(default="{}")
     rev = UnicodeAttribute()
+    node = UnicodeAttribute(null=True)
+    """Which media node carries it."""
+    pending = UnicodeAttribute(attr_name="pnd", null=True)
+    """The command that it waits for; nobody sees it until then."""
+    reported = NumberAttribute(attr_name="ver", null=True)
+    """The version of the last report about its media, where reports have versions."""
 
 
 class ViewRow(Item):
@@ -55,6 +61,8 @@ class ViewRow(Item):
     look = NumberAttribute(null=True)
     change = UnicodeAttribute(attr_name="chg", null=True)
     rev = UnicodeAttribute(null=True)
+    shown = UnicodeAttribute(null=True)
+    """What the mixer says it shows, until something is set or comes in."""
 
 
 _media = msgspec.json.Decoder(Media)

@@ -41,6 +41,10 @@ class SubscriptionRow(Item):
     sources = UnicodeSetAttribute()
     """`w<stream id>` and `v<vid>`, see `ended`; of a call, its own input too."""
     rev = NumberAttribute(default=0)
+    node = UnicodeAttribute(null=True)
+    """Which media node carries it."""
+    pending = UnicodeAttribute(attr_name="pnd", null=True)
+    """The command that it waits for; nobody sees it until then."""
 
     @property
     def id(self) -> str:

@@ -1,0 +1,1 @@
+"""Tells webhooks of commands, in the order of each room."""

@@ -1,0 +1,1 @@
+"""What a worker reports, read and judged (docs/contracts/media-plane.md).  Pure."""

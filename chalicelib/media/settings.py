@@ -1,0 +1,1 @@
+"""The settings of who is told of commands, and of mapped streams."""

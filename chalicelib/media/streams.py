@@ -1,0 +1,1 @@
+"""Streams of a media server, mapped into rooms."""
