@@ -6,7 +6,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,8 @@ Done = Callable[[Any, BaseException | None], None]
 """Told, in the event loop, what a handler returned or raised."""
 
 LIMIT_MS: Final = 29_000  # API Gateway's integration timeout
+MOST_WAITING: Final = 1000
+"""So many requests at most give up their place while they wait."""
 
 
 class HandlerFailed(Exception):
@@ -210,14 +213,35 @@ class Mailbox:
 Job = tuple[str, Event, str, Done | None]
 
 
+_running = threading.local()
+"""In a pool's thread, that pool."""
+
+
+@contextmanager
+def place_given_up() -> Iterator[None]:
+    """Have the pool of this thread, if it is one of a pool, run another one meanwhile."""
+    pool: Pool | None = getattr(_running, "pool", None)
+    if pool is None or not pool.lend():
+        yield
+        return
+    try:
+        yield
+    finally:
+        pool.take_back()
+
+
 class Pool:
-    """A bounded number of threads that run handlers; what each returns goes back through the mailbox."""
+    """A bounded number of threads that run handlers; what each returns goes back through the mailbox.
+
+    Threads of requests that only wait do not count, or those who wait would keep out whom they wait for.
+    """
 
     def __init__(self, handlers: Handlers, mailbox: Mailbox, threads: int, name: str) -> None:
         self._handlers = handlers
         self._mailbox = mailbox
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._limit = threads
+        self._lent = 0
         self._name = name
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -237,7 +261,35 @@ class Pool:
                 self._threads.append(thread)
                 thread.start()
 
+    def lend(self) -> bool:
+        """One thread more, while one of them waits; `False` where too many do already."""
+        with self._lock:
+            if self._lent >= MOST_WAITING:
+                return False
+            self._lent += 1
+            self._limit += 1
+        if not self._jobs.empty():
+            self._grow()
+        return True
+
+    def take_back(self) -> None:
+        """That one waits no longer; the first thread that has nothing to do any more ends."""
+        with self._lock:
+            self._lent -= 1
+            self._limit -= 1
+
+    def _surplus(self) -> bool:
+        """Whether this thread is one too many; then it has to end."""
+        if len(self._threads) <= self._limit:
+            return False
+        with self._lock:
+            if len(self._threads) <= self._limit:
+                return False
+            self._threads.remove(threading.current_thread())
+            return True
+
     def _run(self) -> None:
+        _running.pool = self
         get, call, put = self._jobs.get, self._handlers.call, self._mailbox.put
         while True:
             job = get()
@@ -254,11 +306,15 @@ class Pool:
             if done is not None:
                 put(done, result, error)
             del job, event, result, error, done
+            if self._surplus():
+                return
 
     def stop(self, timeout_s: float) -> None:
         """Let the threads end after what they were given, and wait for them."""
-        for _ in self._threads:
+        with self._lock:
+            threads = list(self._threads)
+        for _ in threads:
             self._jobs.put(None)
         end = time.monotonic() + timeout_s
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))

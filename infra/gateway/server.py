@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 
+from chalicelib import idle
 from chalicelib import settings as shared
 from chalicelib.settings import BadSetting
 from infra.gateway import handlers, log, peers, settings
@@ -184,6 +185,7 @@ class Gateway:
         self.handlers = await asyncio.to_thread(handlers.make, settings)
         self.mailbox = handlers.Mailbox(loop)
         self.pool = handlers.Pool(self.handlers, self.mailbox, settings.threads, "handler")
+        idle.install(handlers.place_given_up)
         self.work_pool = handlers.Pool(self.handlers, self.mailbox, settings.work_threads, "work")
         periods = (
             settings.beat_s,
