@@ -6,14 +6,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, Protocol
 
 import msgspec
 from chalice import Chalice
 
+from chalicelib import waits
 from infra.gateway import log
 from infra.gateway.events import Event
 from infra.gateway.settings import Settings
@@ -22,8 +22,6 @@ Done = Callable[[Any, BaseException | None], None]
 """Told, in the event loop, what a handler returned or raised."""
 
 LIMIT_MS: Final = 29_000  # API Gateway's integration timeout
-MOST_WAITING: Final = 1000
-"""So many requests at most give up their place while they wait."""
 
 
 class HandlerFailed(Exception):
@@ -213,84 +211,68 @@ class Mailbox:
 Job = tuple[str, Event, str, Done | None]
 
 
-_running = threading.local()
-"""In a pool's thread, that pool."""
-
-
-@contextmanager
-def place_given_up() -> Iterator[None]:
-    """Have the pool of this thread, if it is one of a pool, run another one meanwhile."""
-    pool: Pool | None = getattr(_running, "pool", None)
-    if pool is None or not pool.lend():
-        yield
-        return
-    try:
-        yield
-    finally:
-        pool.take_back()
-
-
 class Pool:
     """A bounded number of threads that run handlers; what each returns goes back through the mailbox.
 
-    Threads of requests that only wait do not count, or those who wait would keep out whom they wait for.
+    A thread that waits for somebody else (`chalicelib.waits`) does not count, as long as not too many do.
     """
 
-    def __init__(self, handlers: Handlers, mailbox: Mailbox, threads: int, name: str) -> None:
+    def __init__(
+        self, handlers: Handlers, mailbox: Mailbox, threads: int, name: str, waiting: int = 0
+    ) -> None:
         self._handlers = handlers
         self._mailbox = mailbox
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._limit = threads
-        self._lent = 0
         self._name = name
+        self._most_waiting = waiting
+        self._waiting = 0
         self._threads: list[threading.Thread] = []
+        self._made = 0
         self._lock = threading.Lock()
 
     def submit(self, name: str, event: Event, request_id: str, done: Done | None = None) -> None:
         """Run a handler as soon as a thread is free; without `done`, failures are only logged."""
         self._jobs.put((name, event, request_id, done))
-        if len(self._threads) < self._limit and not self._jobs.empty():
+        if len(self._threads) < self._limit + self._waiting and not self._jobs.empty():
             self._grow()
 
-    def _grow(self) -> None:
+    def leave(self) -> bool:
+        """One of the threads is about to wait; `False` when too many do already."""
         with self._lock:
-            if len(self._threads) < self._limit:
-                thread = threading.Thread(
-                    target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
-
-    def lend(self) -> bool:
-        """One thread more, while one of them waits; `False` where too many do already."""
-        with self._lock:
-            if self._lent >= MOST_WAITING:
+            if self._waiting >= self._most_waiting:
                 return False
-            self._lent += 1
-            self._limit += 1
+            self._waiting += 1
         if not self._jobs.empty():
             self._grow()
         return True
 
-    def take_back(self) -> None:
-        """That one waits no longer; the first thread that has nothing to do any more ends."""
+    def back(self) -> None:
+        """That thread goes on; whoever is done first while there are too many of them goes."""
         with self._lock:
-            self._lent -= 1
-            self._limit -= 1
+            self._waiting -= 1
 
-    def _surplus(self) -> bool:
-        """Whether this thread is one too many; then it has to end."""
+    def _grow(self) -> None:
+        with self._lock:
+            if len(self._threads) < self._limit + self._waiting:
+                thread = threading.Thread(target=self._run, name=f"{self._name}-{self._made}", daemon=True)
+                self._made += 1
+                self._threads.append(thread)
+                thread.start()
+
+    def _is_surplus(self) -> bool:
+        """Whether the current thread is one too many; it is none of the pool's any more then."""
         if len(self._threads) <= self._limit:
             return False
         with self._lock:
-            if len(self._threads) <= self._limit:
+            if len(self._threads) <= self._limit + self._waiting:
                 return False
             self._threads.remove(threading.current_thread())
             return True
 
     def _run(self) -> None:
-        _running.pool = self
         get, call, put = self._jobs.get, self._handlers.call, self._mailbox.put
+        waits.hosted_by(self)
         while True:
             job = get()
             if job is None:
@@ -306,13 +288,12 @@ class Pool:
             if done is not None:
                 put(done, result, error)
             del job, event, result, error, done
-            if self._surplus():
+            if self._is_surplus():
                 return
 
     def stop(self, timeout_s: float) -> None:
         """Let the threads end after what they were given, and wait for them."""
-        with self._lock:
-            threads = list(self._threads)
+        threads = list(self._threads)
         for _ in threads:
             self._jobs.put(None)
         end = time.monotonic() + timeout_s

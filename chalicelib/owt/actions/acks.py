@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from pynamodb.expressions.condition import Condition
 
-from chalicelib import ids
+from chalicelib import ids, waits
 from chalicelib.errors import AppError, NotFound, ValidationError
 from chalicelib.owt import media_settings, purge
 from chalicelib.owt import stream as nouns
@@ -64,7 +64,7 @@ def acknowledge(row: CommandRow, ok: bool, result: Mapping[str, Any] | None, rea
         done = orders.give_up(made, orders.plain(reason) or orders.FAILED)
     else:
         done = _remove(made, reason)
-    orders.tell(made.id)
+    waits.ring(made.id)
     return done
 
 

@@ -5,11 +5,10 @@ of what it follows from.  With `confirm` a request waits: what it begins stands,
 changes is kept with the command, until that is acknowledged or given up, one of which happens.
 """
 
-import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from chalicelib import clock, idle
+from chalicelib import clock, waits
 from chalicelib.errors import Unavailable
 from chalicelib.outbox import owed
 from chalicelib.owt import command, media_settings
@@ -110,9 +109,6 @@ def once(body: Callable[[], Json]) -> Callable[[], Json]:
 
 # Waiting
 
-_waiting: dict[str, threading.Event] = {}
-"""Requests of this process that wait for a command."""
-
 
 def wait(made: Command) -> None:
     """Return once a worker has carried a command out; what nobody did in time is given up.
@@ -131,21 +127,18 @@ def wait(made: Command) -> None:
 def _outcome(command_id: str) -> AckedRow | None:
     """What became of a command, as soon as that is known; `None` when the time is over."""
     until = clock.monotonic() + media_settings.get().confirm_timeout_s
-    told = _waiting[command_id] = threading.Event()
     pause = SHORTEST_PAUSE_S
-    try:
-        with idle.waiting():
-            while (left := until - clock.monotonic()) > 0:
-                # Each by itself, so that what it took is no longer missing when the next one begins.
-                with table.apart():
-                    told.wait(min(pause, left))
-                with table.apart():
-                    if (outcome := _look(command_id)) is not None:
-                        return outcome
-                told.clear()
-                pause = min(LONGEST_PAUSE_S, pause * GROWS)
-    finally:
-        del _waiting[command_id]
+    with waits.waiting(command_id) as waiter, waits.parked() as admitted:
+        # Too many who wait would keep out whom they wait for.
+        while admitted and (left := until - clock.monotonic()) > 0:
+            # Each by itself, so that what it took is no longer missing when the next one begins.
+            with table.apart():
+                goes_on = waiter.wait(min(pause, left))
+            with table.apart():
+                outcome = _look(command_id)
+            if outcome is not None or not goes_on:
+                return outcome
+            pause = min(LONGEST_PAUSE_S, pause * GROWS)
     return None
 
 
@@ -154,13 +147,6 @@ def _look(command_id: str) -> AckedRow | None:
         return commands.outcome(command_id)
     except Unavailable:
         return None  # there is time to look again
-
-
-def tell(command_id: str) -> None:
-    """Have a request of this process that waits for a command look at once."""
-    told = _waiting.get(command_id)
-    if told is not None:
-        told.set()
 
 
 # Giving up
@@ -182,7 +168,7 @@ def give_up(made: Command, reason: str = SILENCE) -> bool:
         # What it was to begin has gone, or is about to go, with its room or its source.
         return note(made, False, reason)
     commands.wake(stop)
-    tell(made.id)
+    waits.ring(made.id)
     return True
 
 
@@ -192,7 +178,7 @@ def note(made: Command, ok: bool, reason: str | None = None) -> bool:
         writes.transact(commands.acking(made.id, ok, plain(reason)))
     except Cancelled:
         return False
-    tell(made.id)
+    waits.ring(made.id)
     return True
 
 
