@@ -466,11 +466,11 @@ def test_a_permission_that_changes_meanwhile_is_told_as_it_is_then(there, monkey
     service, ann = there.api.service, there.names["participant"]
     find, changed = participants._find, []
 
-    def meanwhile(*where: str) -> Any:
-        row = find(*where)
+    def meanwhile(service: str, room: str, name: str) -> Any:
+        row = find(service, room, name)
         if not changed:
             changed.append(True)
-            participants.update(*where, {Flag("subscribe", "audio"): False})
+            participants.update(service, room, name, {Flag("subscribe", "audio"): False})
         return row
 
     monkeypatch.setattr(participants, "_find", meanwhile)
