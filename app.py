@@ -26,6 +26,12 @@ if REST or SOCKETS:
     from chalicelib.jitsi import auth
 
 if REST or WORK:
+    from chalicelib.media import settings as media_settings
+    from chalicelib.owt.store import commands
+
+    commands.follow(media_settings.wanted)
+
+if REST or WORK:
     from chalicelib.loop import secrets as loop_secrets
     from chalicelib.loop import settings as loop_settings
     from chalicelib.owt import settings as owt_settings
@@ -56,6 +62,8 @@ if REST:
     from chalicelib.loop import media as loop_media
     from chalicelib.loop import operations as loop_operations
     from chalicelib.loop.routes import every as loop_routes
+    from chalicelib.media import operations as media_operations
+    from chalicelib.media.routes import every as media_routes
     from chalicelib.owt import operations as owt_operations
     from chalicelib.owt.routes import every as owt_routes
     from chalicelib.sora import operations as sora_operations
@@ -66,7 +74,7 @@ if REST:
 
     app.register_blueprint(system_routes.bp)
     app.register_blueprint(jitsi_routes.bp)
-    for blueprint in (*owt_routes.BLUEPRINTS, *loop_routes.BLUEPRINTS):
+    for blueprint in (*owt_routes.BLUEPRINTS, *loop_routes.BLUEPRINTS, *media_routes.BLUEPRINTS):
         app.register_blueprint(blueprint)
     app.register_blueprint(sora_routes.bp)
     app.register_blueprint(wcs_routes.bp)
@@ -76,6 +84,7 @@ if REST:
             *jitsi_operations.OPERATIONS,
             *owt_operations.every(),
             *loop_operations.every(),
+            *media_operations.every(),
             *sora_operations.OPERATIONS,
             *wcs_operations.every(),
         ]
@@ -99,6 +108,11 @@ if WORK:
     owed.serve(ended.PURGE, purge.room_work)
     owed.serve(services.PURGE, purge.service_work)
     owed.serve(loop_rooms.ROOM, loop_sweep.room_work)
+
+if WORK:
+    from chalicelib.media import push as media_push
+
+    owed.serve(commands.PUSH, media_push.serve, slow=True, replay=media_push.replay)
 
 if WORK:
     from chalicelib.sora import push, upstream
@@ -162,6 +176,7 @@ def warm() -> None:
     if REST or WORK:
         owt_settings.get()
         vault.warm()
+        media_settings.get()
         loop_settings.get()
         loop_secrets.warm()
         wcs_settings.get()
