@@ -26,10 +26,10 @@ if REST or SOCKETS:
     from chalicelib.jitsi import auth
 
 if REST or WORK:
-    from chalicelib.media import settings as media_settings
+    from chalicelib.media import settings as webhooks
     from chalicelib.owt.store import commands
 
-    commands.follow(media_settings.wanted)
+    commands.follow(webhooks.wanted)
 
 if REST or WORK:
     from chalicelib.loop import secrets as loop_secrets
@@ -96,7 +96,6 @@ if WORK:
     from chalicelib.loop.store import rooms as loop_rooms
     from chalicelib.owt import purge
     from chalicelib.owt.actions import orders
-    from chalicelib.owt.store import commands as owt_commands
     from chalicelib.owt.store import ended, services
 
     owed.serve(store.RELEASE, release.release)
@@ -109,7 +108,7 @@ if WORK:
     owed.serve(ended.END, purge.ended_work)
     owed.serve(ended.PURGE, purge.room_work)
     owed.serve(services.PURGE, purge.service_work)
-    owed.serve(owt_commands.CONFIRM, orders.confirm_work)
+    owed.serve(commands.CONFIRM, orders.confirm_work)
     owed.serve(loop_rooms.ROOM, loop_sweep.room_work)
 
 if WORK:
@@ -179,8 +178,8 @@ def warm() -> None:
     if REST or WORK:
         owt_settings.get()
         media_settings.get()
+        webhooks.get()
         vault.warm()
-        media_settings.get()
         loop_settings.get()
         loop_secrets.warm()
         wcs_settings.get()
