@@ -189,7 +189,8 @@ def test_a_malformed_request_is_bad_data(acme: Api):
         for value in values:
             body = {"token": "x", field: value}
             assert refusal(media(acme).post("/tokens/redeem", body)) == BAD, body
-    for whole in (None, [], "token", 5, True, {}):
+    wholes: list[Any] = [None, [], "token", 5, True, {}]
+    for whole in wholes:
         assert refusal(media(acme).post("/tokens/redeem", whole)) == BAD, whole
     for raw in NO_JSON:
         assert refusal(media(acme).call("POST", "/tokens/redeem", NOTHING, raw=raw)) == BAD, raw

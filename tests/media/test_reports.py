@@ -184,7 +184,7 @@ def test_a_streaming_in_gets_the_workers_facts(acme: Api):
     room = acme.room()
     stream = acme.streaming_in(room)
     mix(acme, room, stream)
-    facts = {
+    facts: dict[str, Any] = {
         "audio": {"format": {"codec": "aac", "sampleRate": 44100, "channelNum": 1}},
         "video": {
             "format": {"codec": "h264", "profile": "H"},
@@ -737,8 +737,8 @@ def test_no_confusion_of_types_is_our_fault(acme: Api):
     answers = set()
     for whole in WHOLE:
         for path in places({"id": "r", **whole}):
-            for value in VALUES:
-                body = [changed({"id": "r", **whole}, path, value)]
+            for number, value in enumerate(VALUES):
+                body = [changed({"id": f"{whole['type']} {path} {number}", **whole}, path, value)]
                 answer = media(acme).post(f"/rooms/{room}/reports", body)
                 assert answer.status in (200, 400), body
                 answers.add(answer.status if answer.status == 200 else refusal(answer))
