@@ -43,7 +43,7 @@ def server():
 
 @pytest.fixture
 def told(monkeypatch):
-    """Have commands sent to an address, or addresses; nothing else follows them."""
+    """Have commands sent to an address, or addresses."""
 
     def configure(url, secret=SECRET, private="true"):
         monkeypatch.setenv("COMMAND_WEBHOOK_URL", url)
@@ -51,7 +51,6 @@ def told(monkeypatch):
         monkeypatch.setenv("COMMAND_WEBHOOK_PRIVATE", private)
         settings.reset()
 
-    monkeypatch.setattr(push, "_others", [])
     return configure
 
 
@@ -346,6 +345,52 @@ def test_after_the_last_try_a_command_is_a_dead_letter_and_the_next_one_follows(
 
 
 @pytest.mark.usefixtures("table", "still")
+def test_what_keeps_a_worker_from_sending_is_no_try(server, told, at, monkeypatch):
+    told(server.url)
+    monkeypatch.setattr(push, "SCHEDULE", owed.Schedule((1.0,)))
+    (first,) = made(ROOM)
+    with monkeypatch.context() as broken:
+        broken.setattr(commands, "find", lambda _: (_ for _ in ()).throw(Unavailable("storage is away")))
+        for _ in range(2 * owed.ATTEMPTS):
+            with pytest.raises(Unavailable):
+                serve()
+            at(push.LEASE_S + 1)
+    server.behaviours[:] = [answering(500)]
+    serve()
+    assert (queued(), owed.dead_letters()) == ([first.id], [])
+    at(2)
+    serve()
+    assert sent(server) == [first.id] * 2
+    assert pusher() is None
+
+
+@pytest.mark.usefixtures("table", "still")
+def test_each_command_has_the_whole_schedule_to_itself(server, told, at, monkeypatch):
+    told(server.url)
+    monkeypatch.setattr(push, "SCHEDULE", owed.Schedule((1.0, 1.0)))
+    server.behaviours[:] = [answering(500), answering(500), answering(200), answering(500), answering(500)]
+    first, second = made(ROOM, ROOM)
+    for _ in range(5):
+        serve()
+        at(2)
+    assert sent(server) == [first.id] * 3 + [second.id] * 3
+    assert (pusher(), owed.dead_letters()) == (None, [])
+
+
+@pytest.mark.usefixtures("table", "still")
+def test_a_command_too_large_for_a_dead_letter_leaves_one_without_it(server, told, monkeypatch):
+    told(server.url)
+    monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
+    server.behaviours[:] = [answering(500)]
+    command = order(SERVICE, ROOM, args={"name": 'ü"' * 50_000})
+    serve()
+    (letter,) = owed.dead_letters()
+    assert (letter.reason, letter.body) == (f"{command.id}: status 500", None)
+    push.replay(letter)
+    assert (queued(), pusher()) == ([], None)
+
+
+@pytest.mark.usefixtures("table", "still")
 def test_a_dead_letter_that_is_replayed_is_sent_again(server, told, at, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
@@ -453,34 +498,6 @@ def test_an_address_that_is_gone_is_not_used_any_more_until_it_is_enabled(server
     (last,) = made(ROOM)
     serve()
     assert sent(server)[-1] == last.id
-
-
-# Somebody else in this process
-
-
-@pytest.mark.usefixtures("table", "still")
-def test_others_in_this_process_are_told_first_and_again_as_a_webhook_is(server, told, at, monkeypatch):
-    told(server.url)
-    heard: list[str] = []
-    failing = [True]
-
-    def tell(command):
-        heard.append(command.id)
-        if failing:
-            failing.pop()
-            raise Unavailable("storage does not answer")
-        if command.target == "mine":
-            writes.transact(commands.acking(command.id, True))
-
-    push.also(lambda command: command.target in ("mine", "ours"), tell)
-    mine, ours, theirs = (order(SERVICE, ROOM, target=target) for target in ("mine", "ours", "theirs"))
-    serve()
-    assert (heard, server.requests) == ([mine.id], [])
-    at(6)
-    serve()
-    assert heard == [mine.id, mine.id, ours.id]
-    assert sent(server) == [ours.id, theirs.id]
-    assert mine.id not in queued()
 
 
 # Bad servers
@@ -597,7 +614,7 @@ def gigabyte(status):
 
 TAKEN, LATER, SILENCED = "taken", "later", "silenced"
 BAD_SERVERS = [
-    ("refused", refused, LATER, "no connection"),
+    ("refuses", refused, LATER, "no connection"),
     ("reset", behaving(reset), LATER, "no answer that can be read"),
     ("hangs up", behaving(hang_up), LATER, "no answer that can be read"),
     ("speaks no HTTP", behaving(no_http), LATER, "no answer that can be read"),
