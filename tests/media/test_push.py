@@ -104,7 +104,7 @@ def made(*rooms):
 # What is sent
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_command_arrives_as_it_is_listed_and_signed_by_the_standard(server, told):
     told(f"{server.url}/hook?a=1")
     command = order(SERVICE, ROOM, args={"into": ["common"], "name": "Grüße"})
@@ -119,7 +119,7 @@ def test_a_command_arrives_as_it_is_listed_and_signed_by_the_standard(server, to
     assert commands.find(command.id) is not None
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_while_a_secret_is_replaced_both_are_good(server, told):
     told(server.url, f"{OTHER_SECRET} {SECRET}")
     made(ROOM)
@@ -135,7 +135,7 @@ def test_the_signature_is_the_one_that_the_standards_own_library_makes():
     assert push.signature(b"0123456789abcdef01234567", text) == Webhook(SECRET).sign("msg_1", moment, "{}")
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_services_have_addresses_and_secrets_of_their_own(server, told):
     other = "5188b9af6e53c84ffd600500"
     urls = {SERVICE: f"{server.url}/one", other: f"{server.url}/other"}
@@ -151,10 +151,10 @@ def test_services_have_addresses_and_secrets_of_their_own(server, told):
     assert queued("6b0269fdb32ce611868ec9e2") == []
 
 
-@pytest.mark.usefixtures("table")
-def test_without_an_address_nothing_is_owed(table):
+@pytest.mark.usefixtures("stack")
+def test_without_an_address_nothing_is_owed(stack):
     made(ROOM)
-    assert (queued(), pusher(), table.messages()) == ([], None, [])
+    assert (queued(), pusher(), stack.messages()) == ([], None, [])
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_settings_that_cannot_work_stop_the_start_and_tell_no_secret(told, url, 
 # In which order
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_rooms_commands_are_sent_in_their_order(server, told):
     told(server.url)
     ordered = [order(SERVICE, ROOM).id for _ in range(push.PAGE + 3)]
@@ -201,7 +201,7 @@ def test_a_rooms_commands_are_sent_in_their_order(server, told):
     assert pusher() is None
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_what_is_not_taken_holds_up_its_room_and_no_other(server, told, at):
     told(server.url)
     first, second, other = made(ROOM, ROOM, OTHER_ROOM)
@@ -219,7 +219,7 @@ def test_what_is_not_taken_holds_up_its_room_and_no_other(server, told, at):
     assert pusher() is None
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_command_that_comes_while_the_last_one_is_sent_is_sent_too(server, told):
     told(server.url)
     late: list[str] = []
@@ -236,7 +236,7 @@ def test_a_command_that_comes_while_the_last_one_is_sent_is_sent_too(server, tol
     assert pusher() is None
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_command_that_comes_after_the_last_look_is_not_forgotten(server, told, monkeypatch):
     told(server.url)
     (first,) = made(ROOM)
@@ -254,7 +254,7 @@ def test_a_command_that_comes_after_the_last_look_is_not_forgotten(server, told,
     assert pusher() is None
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_a_room_has_one_worker_and_what_a_dead_one_left_is_taken_on(server, told, at):
     told(server.url)
     (first,) = made(ROOM)
@@ -269,7 +269,7 @@ def test_a_room_has_one_worker_and_what_a_dead_one_left_is_taken_on(server, told
     assert not owed.finish(dead)
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_a_worker_whose_time_is_up_leaves_the_rest_to_the_next_one(server, told, monkeypatch):
     told(server.url)
     ordered = [order(SERVICE, ROOM).id for _ in range(3)]
@@ -281,7 +281,7 @@ def test_a_worker_whose_time_is_up_leaves_the_rest_to_the_next_one(server, told,
     assert sent(server) == ordered
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_what_a_worker_has_acknowledged_already_is_not_sent(server, told):
     told(server.url)
     first, second, third = made(ROOM, ROOM, ROOM)
@@ -294,7 +294,7 @@ def test_what_a_worker_has_acknowledged_already_is_not_sent(server, told):
 # Retries
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_retries_follow_the_schedule_under_one_id_until_the_command_expires(server, told, at):
     told(server.url)
     server.usual = answering(503)
@@ -327,7 +327,7 @@ def test_retries_follow_the_schedule_under_one_id_until_the_command_expires(serv
     assert (queued(), pusher()) == ([], None)
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_after_the_last_try_a_command_is_a_dead_letter_and_the_next_one_follows(
     server, told, at, monkeypatch
 ):
@@ -344,7 +344,7 @@ def test_after_the_last_try_a_command_is_a_dead_letter_and_the_next_one_follows(
     assert (queued(), pusher()) == ([], None)
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_what_keeps_a_worker_from_sending_is_no_try(server, told, at, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule((1.0,)))
@@ -364,7 +364,7 @@ def test_what_keeps_a_worker_from_sending_is_no_try(server, told, at, monkeypatc
     assert pusher() is None
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_each_command_has_the_whole_schedule_to_itself(server, told, at, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule((1.0, 1.0)))
@@ -377,7 +377,7 @@ def test_each_command_has_the_whole_schedule_to_itself(server, told, at, monkeyp
     assert (pusher(), owed.dead_letters()) == (None, [])
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_a_command_too_large_for_a_dead_letter_leaves_one_without_it(server, told, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
@@ -390,7 +390,7 @@ def test_a_command_too_large_for_a_dead_letter_leaves_one_without_it(server, tol
     assert (queued(), pusher()) == ([], None)
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_a_dead_letter_that_is_replayed_is_sent_again(server, told, at, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
@@ -409,7 +409,7 @@ def test_a_dead_letter_that_is_replayed_is_sent_again(server, told, at, monkeypa
     assert (queued(), pusher()) == ([], None)
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_dead_letter_that_was_acknowledged_meanwhile_is_not_sent_again(server, told, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
@@ -424,7 +424,7 @@ def test_a_dead_letter_that_was_acknowledged_meanwhile_is_not_sent_again(server,
     assert (queued(), pusher()) == ([], None)
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_replay_while_the_rooms_last_command_is_sent_is_not_forgotten(server, told, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
@@ -447,7 +447,7 @@ def test_a_replay_while_the_rooms_last_command_is_sent_is_not_forgotten(server, 
     assert sent(server) == [first.id, second.id, first.id]
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 @pytest.mark.parametrize(
     ("status", "text", "least", "most"),
     [
@@ -471,7 +471,7 @@ def test_a_server_that_asks_for_patience_gets_it(server, told, status, text, lea
     assert least <= due_in() <= most
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_an_address_that_is_gone_is_not_used_any_more_until_it_is_enabled(server, told):
     told(server.url)
     server.behaviours[:] = [answering(410)]
@@ -653,7 +653,7 @@ def outcome(caplog, place, told, server):
     return found, "".join(reasons)
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_what_becomes_of_a_command_that_a_bad_server_gets(told, server, caplog, monkeypatch):
     caplog.set_level("INFO", logger="chalicelib.media.push")
     monkeypatch.setattr(push, "WITHIN_S", 0.5)
@@ -669,7 +669,7 @@ def test_what_becomes_of_a_command_that_a_bad_server_gets(told, server, caplog, 
     assert found == [(name, what, reason) for name, _, what, reason in BAD_SERVERS]
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_server_without_a_trusted_certificate_is_told_nothing(told, tmp_path, monkeypatch):
     certificates = receiver.certificates(tmp_path)
     with receiver.receiving(certificates) as running:
