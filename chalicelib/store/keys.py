@@ -186,7 +186,7 @@ def owt_room(room_id: str) -> Key:
 
 
 def owt_ended(room_id: str, what: str, name: str) -> Key:
-    """That a stream (`s`), view (`v`) or participant (`p`) ended, and what hangs on it has to go."""
+    """That a stream (`s`), view (`v`), participant (`p`) or media node (`n`) ended; the rest has to go."""
     return Key(owt_room_partition(room_id), f"xe#{what}#{name}")
 
 
@@ -228,6 +228,11 @@ def owt_push(room_id: str, command_id: str) -> Key:
 def owt_pusher(room_id: str) -> Key:
     """That something of a room's commands is to be told; it stands before all of that."""
     return Key(owt_pushes(room_id), ONLY)
+
+
+def owt_webhook(url: str) -> Key:
+    """That an address where commands were sent is not used any more."""
+    return Key(f"oH{ids.short_hash(url)}", ONLY)
 
 
 def owt_report(room_id: str, report_id: str) -> Key:
