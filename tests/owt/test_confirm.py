@@ -9,6 +9,7 @@ from chalicelib.errors import Unavailable, ValidationError
 from chalicelib.outbox import owed
 from chalicelib.owt import purge
 from chalicelib.owt.actions import acks, orders
+from chalicelib.owt.command import Kind
 from chalicelib.owt.store import commands, rooms
 from chalicelib.store import keys, writes
 from tests.owt import furnished
@@ -69,6 +70,11 @@ def children(there: Furnished) -> list[str]:
 
 def post(there: Furnished, path: str, body: Begin) -> Any:
     return there.api.post(f"/rooms/{there.room}/{path}", body(there))
+
+
+def confirms(there: Furnished) -> None:
+    """Acknowledge the oldest command."""
+    assert ack(pending(there.api.service)[0].id)
 
 
 # Something begins
@@ -574,7 +580,7 @@ def test_a_request_that_died_leaves_nothing(there, monkeypatch, path, body):
     orders.confirm_work(key)
     orders.confirm_work(key)
     assert (seen(there), children(there), counts(there)) == (before, stood, counted)
-    assert [each.kind for each in pending(there.api.service)] == [orders.ENDS[orders.Kind(command.kind)]]
+    assert [each.kind for each in pending(there.api.service)] == [orders.ENDS[Kind(command.kind)]]
 
 
 def test_a_change_whose_request_died_takes_no_effect_later(there, monkeypatch):
@@ -631,7 +637,7 @@ def test_storage_that_fails_while_a_request_waits_is_looked_at_again(there, monk
         return look(command_id)
 
     monkeypatch.setattr(commands, "outcome", fails)
-    while_waiting(monkeypatch, lambda: ack(pending(there.api.service)[0].id) and None)
+    while_waiting(monkeypatch, lambda: confirms(there))
     ok(post(there, "streaming-ins", furnished.streaming_in))
     assert failures == []
 
