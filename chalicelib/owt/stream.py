@@ -7,6 +7,17 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from chalicelib.owt import layout
+from chalicelib.owt.constraints import (
+    OPTIONAL,
+    REQUIRED,
+    Field,
+    Shape,
+    between,
+    list_of,
+    one_of,
+    short_text,
+    unless_false,
+)
 from chalicelib.owt.errors import BadData, Refused
 from chalicelib.owt.layout import Entry, Place
 from chalicelib.wire.patch import Update
@@ -406,6 +417,96 @@ def usual(formats: Sequence[Json], codec: str) -> dict[str, Any]:
     if not known:
         raise Refused("the room does not take such a track")
     return dict(next((each for each in known if each["codec"] == codec), known[0]))
+
+
+# What a media worker says that a stream has
+
+SOURCES: Final = ("mic", "camera", "screen-cast", "raw-file", "encoded-file", "streaming")
+LARGEST_RATE: Final = 10**6
+LARGEST_SIDE: Final = 10**5
+LARGEST_LAYERS: Final = 16
+
+_side: Final = between(1, LARGEST_SIDE, whole=True)
+_rate: Final = between(0, LARGEST_RATE)
+_optional_rate: Final = Field(_rate, OPTIONAL)
+_codec: Final = Field(short_text, REQUIRED)
+_TRACK: Final = {
+    "status": Field(one_of(Status.ACTIVE, Status.INACTIVE), Status.ACTIVE),
+    "source": Field(one_of(*SOURCES), OPTIONAL),
+}
+_audio_format: Final = Shape(
+    {
+        "codec": _codec,
+        "sampleRate": _optional_rate,
+        "channelNum": Field(between(1, 256, whole=True), OPTIONAL),
+    }
+)
+_layer: Final = {
+    "format": Field(Shape({"codec": _codec, "profile": Field(short_text, OPTIONAL)}), REQUIRED),
+    "parameters": Field(
+        Shape(
+            {
+                "resolution": Field(
+                    Shape({"width": Field(_side, REQUIRED), "height": Field(_side, REQUIRED)}), OPTIONAL
+                ),
+                "framerate": _optional_rate,
+                "bitrate": _optional_rate,
+                "keyFrameInterval": _optional_rate,
+            }
+        ),
+        {},
+    ),
+}
+_audio_track: Final = Shape({**_TRACK, "format": Field(_audio_format, REQUIRED)})
+_video_track: Final = Shape({**_TRACK, **_layer})
+"""As v1 shows it."""
+_video_layers: Final = Shape(
+    {
+        **_TRACK,
+        "original": Field(
+            list_of(Shape({**_layer, "simulcastRid": Field(short_text, OPTIONAL)})),
+            REQUIRED,
+        ),
+    }
+)
+"""As v1.1 shows it."""
+
+
+def parse_media(value: Json) -> Media:
+    """The tracks of a stream as answers show them, in either shape; what else they can be had as is left out.
+
+    A track that is not named is not there.  Raises `BadData`.
+    """
+    given = _object(value, "media")
+    media = Media(
+        unless_false(_read_audio)(given.get("audio", False), "media.audio") or None,
+        unless_false(_read_video)(given.get("video", False), "media.video") or None,
+    )
+    if media.audio is None and media.video is None:
+        raise BadData("media has audio or video")
+    return media
+
+
+def _read_audio(value: Json, where: str) -> Audio:
+    read = _audio_track(value, where)
+    return Audio(read["format"], read.get("source"), read["status"])
+
+
+def _read_video(value: Json, where: str) -> Video:
+    if not isinstance(value, dict) or value.get("original") is None:
+        read = _video_track(value, where)
+        layers: tuple[Layer, ...] = (Layer(read["format"], read["parameters"]),)
+    else:
+        read = _video_layers(value, where)
+        layers = tuple(
+            Layer(each["format"], each["parameters"], each.get("simulcastRid")) for each in read["original"]
+        )
+    names = [layer.rid for layer in layers]
+    if not 1 <= len(layers) <= LARGEST_LAYERS:
+        raise BadData(f"{where}.original: from 1 to {LARGEST_LAYERS} entries")
+    if len(names) > 1 and (None in names or len(set(names)) < len(names)):
+        raise BadData(f"{where}.original: each of several has a simulcastRid of its own")
+    return Video(layers, read.get("source"), read["status"])
 
 
 # Changes

@@ -6,12 +6,12 @@ that partition, as everything is (`outbox.owed`).
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from pynamodb.expressions.update import Action
 
-from chalicelib import clock, ids
+from chalicelib import clock, ids, waits
 from chalicelib.outbox import kicks
 from chalicelib.outbox.owed import OwedRow
 from chalicelib.owt import command
@@ -25,6 +25,8 @@ from chalicelib.store.writes import Change, Part, Put, Remove
 
 PUSH: Final = "owt.push"
 """What a room's pusher row owes: commands that somebody besides the workers is to be told of."""
+PUSH_KEPT_S: Final = 2 * command.LIVES_S
+"""A row of it outlives its command, so that it is known what was not told."""
 
 
 class CommandRow(OwedRow):
@@ -58,6 +60,13 @@ class PushRow(Item):
 
     command = UnicodeAttribute()
     """As it is sent, JSON."""
+    replayed = BooleanAttribute(default=False)
+    """Whether a person wants it told, although it was given up."""
+
+    @property
+    def lives_until(self) -> float:
+        """When its command expires, in seconds since the epoch."""
+        return float((self.expires_at or 0) - PUSH_KEPT_S + command.LIVES_S)
 
 
 class PusherRow(OwedRow):
@@ -108,7 +117,16 @@ def new_row(made: Command) -> CommandRow:
 
 def parts(made: Iterable[Command]) -> list[Part]:
     """What a transaction has to write beside the state that these commands follow from."""
-    return [part for each in made for part in [Put(new_row(each)), *push_parts(each)]]
+    found: dict[Key, Part] = {}
+    for each in made:
+        for part in [Put(new_row(each)), *push_parts(each)]:
+            # Those of one room have their pusher's row in common, and its last change says it all.
+            found[_where(part)] = part
+    return list(found.values())
+
+
+def _where(part: Part) -> Key:
+    return Key(part.row.pk, part.row.sk) if isinstance(part, Put) else part.key
 
 
 def push_parts(made: Command) -> list[Part]:
@@ -116,22 +134,51 @@ def push_parts(made: Command) -> list[Part]:
     if not followed(made):
         return []
     where = keys.owt_pusher(made.room)
-    # Who sends already, or waits for the next try, goes on: the row only notes that there is more.
-    begin: list[Action] = [
-        PusherRow.due.set(PusherRow.due | keys.due(PUSH, where.pk)),
-        PusherRow.due_at.set(PusherRow.due_at | clock.now()),
-        assign(PusherRow.latest, made.id),
-    ]
     row = PushRow(
         *keys.owt_push(made.room, made.id),
         command=json.dumps(made.spell(), separators=(",", ":")),
-        expires_at=int(made.created) + command.LIVES_S,
+        expires_at=int(made.created) + PUSH_KEPT_S,
     )
-    return [Put(row), Change(where, begin)]
+    return [Put(row), Change(where, _begin(where, made.id))]
 
 
-def wake(made: Iterable[Command]) -> None:
+def push_again(room: str, command_id: str, text: str) -> None:
+    """Make a command owed once more that was given up.  Raises `Unavailable`."""
+    where = keys.owt_pusher(room)
+    row = PushRow(
+        *keys.owt_push(room, command_id),
+        command=text,
+        replayed=True,
+        expires_at=int(clock.now()) + PUSH_KEPT_S,
+    )
+    # Whoever is about to find that nothing is left learns of this row by the mark.
+    writes.transact([Put(row), Change(where, _begin(where, ids.new()))])
+    kicks.kick(PUSH, where)
+
+
+def _begin(where: Key, mark: str) -> list[Action]:
+    """Have a room's commands told; who does so already, or waits for the next try, goes on."""
+    return [
+        PusherRow.due.set(PusherRow.due | keys.due(PUSH, where.pk)),
+        PusherRow.due_at.set(PusherRow.due_at | clock.now()),
+        assign(PusherRow.latest, mark),
+    ]
+
+
+BELL: Final = "commands"
+"""Rung in this process when there are commands of any service."""
+
+
+def bell(service: str) -> str:
+    """What is rung in this process when there are commands of a service."""
+    return f"{BELL} {service}"
+
+
+def wake(made: Collection[Command]) -> None:
     """To be called once the transaction with these commands' parts was made."""
+    for service in {command.listed_under(each.id) for each in made}:
+        waits.ring(bell(service))
+        waits.ring(BELL)
     rooms = {each.room for each in made if followed(each)}
     for room in rooms:
         kicks.kick(PUSH, keys.owt_pusher(room))
@@ -147,9 +194,18 @@ def of_row(row: CommandRow) -> Command:
     return Command(identity, row.service, row.room, row.kind, row.target, args, float(row.created))
 
 
-def pending(service: str) -> Iterator[CommandRow]:
-    """A service's commands that nobody has acknowledged, oldest first.  Raises `Unavailable`."""
-    rows = writes.query_all(CommandRow, keys.owt_commands(service), consistent=True)
+def pending(service: str, *, since: float = 0.0, page: int | None = None) -> Iterator[CommandRow]:
+    """A service's commands that nobody has acknowledged, oldest first, so many in a read.
+
+    Those made before `since` may be left out.  Raises `Unavailable`.
+    """
+    rows = writes.query_all(
+        CommandRow,
+        keys.owt_commands(service),
+        consistent=True,
+        at_least=ids.rising_from(since) if since else "",
+        limit=page,
+    )
     return (row for row in rows if row.lives)
 
 
