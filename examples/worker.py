@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import hmac
 import http.client
+import itertools
 import json
 import logging
 import os
@@ -31,7 +32,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,14 @@ class Foyer:
         """What waits to be done, the oldest first."""
         found: list[dict[str, Any]] = self._ask("GET", f"/media/v1/commands?wait={wait_s}", timeout_s=wait_s)
         return found
+
+    def rooms(self) -> Iterator[str]:
+        """The ids of the service's rooms, from the management API."""
+        for page in itertools.count(1):
+            found = self._ask("GET", f"/v1/rooms?per_page=100&page={page}")
+            if not found:
+                return
+            yield from (room["_id"] for room in found)
 
     def acknowledge(self, command_id: str, outcome: dict[str, Any]) -> None:
         """Say what came of a command."""
@@ -527,14 +536,18 @@ class Worker:
         self.node = node
         self.host = host
         self._rooms: dict[str, Room] = {}
+        self._told: set[str] = set()
         self._in_hand: set[str] = set()
         self._lock = threading.Lock()
 
     def run(self) -> None:
         """Follow commands until somebody stops it."""
-        failures = 0
+        failures, begun = 0, False
         while True:
             try:
+                if not begun:
+                    self._begin()
+                    begun = True
                 found = self.foyer.commands(POLL_S)
                 failures = 0
             except FAULTS as fault:
@@ -545,6 +558,12 @@ class Worker:
             if not self._hand_out(found):
                 time.sleep(PAUSE_S)
 
+    def _begin(self) -> None:
+        """Tell all rooms that what an earlier process of this name carried is lost."""
+        for name in self.foyer.rooms():
+            self.foyer.report(name, "node.gone", node=self.node)
+            self._told.add(name)
+
     def _hand_out(self, found: list[dict[str, Any]]) -> bool:
         """Whether there was anything new."""
         with self._lock:
@@ -553,8 +572,9 @@ class Worker:
         for command in new:
             name = command["room"]
             if name not in self._rooms:
-                # What an earlier process of this name carried is lost.
-                self.foyer.report(name, "node.gone", node=self.node)
+                # The super service lists its own rooms only, and is told of those of all.
+                if name not in self._told:
+                    self.foyer.report(name, "node.gone", node=self.node)
                 self._rooms[name] = Room(self, name)
             self._rooms[name].todo.put(command)
         return bool(new)
