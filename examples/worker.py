@@ -18,6 +18,7 @@ import http.client
 import itertools
 import json
 import logging
+import math
 import os
 import queue
 import re
@@ -42,6 +43,7 @@ POLL_S = 20
 """For how long Foyer holds a poll back while there is nothing to do."""
 PAUSE_S = 0.2
 """Between polls while commands are at work: they stay listed until they are acknowledged."""
+KNOWN_S = 60
 LOOK_S = 0.2
 """Between looks whether something ended by itself."""
 ANSWER_S = 10
@@ -109,29 +111,28 @@ class Foyer:
 
     def acknowledge(self, command_id: str, outcome: dict[str, Any]) -> None:
         """Say what came of a command."""
-        path = f"/media/v1/commands/{urllib.parse.quote(command_id, safe='')}/ack"
-        self._insist("POST", path, outcome)
+        self._insist(f"/media/v1/commands/{urllib.parse.quote(command_id, safe='')}/ack", outcome)
 
     def report(self, room: str, kind: str, **carried: Any) -> None:
         """Tell a room of one event; sent again, with the same id, until it is answered."""
         event = {"id": str(uuid.uuid4()), "type": kind, **carried}
-        self._insist("POST", f"/media/v1/rooms/{urllib.parse.quote(room, safe='')}/reports", [event])
+        self._insist(f"/media/v1/rooms/{urllib.parse.quote(room, safe='')}/reports", [event])
 
-    def _insist(self, method: str, path: str, body: Any) -> None:
+    def _insist(self, path: str, body: Any) -> None:
+        """Send something until it is answered; what is refused would be refused again."""
         for pause in (*REPEAT_S, None):
             try:
-                answer = self._ask(method, path, body)
-                log.info("%s %s -> %s", method, path, json.dumps(answer))
+                log.info("%s: %s", path, self._ask("POST", path, body))
                 return
             except urllib.error.HTTPError as refused:
-                log.warning("%s %s -> %s %s", method, path, refused.code, refused.read().decode())
+                log.warning("%s: %s %s", path, refused.code, refused.read().decode(errors="replace"))
                 if refused.code < 500:
                     return
             except FAULTS as fault:
-                log.warning("%s %s: %s", method, path, fault)
+                log.warning("%s: %s", path, fault)
             if pause is not None:
                 time.sleep(pause)
-        log.error("%s %s: given up", method, path)
+        log.error("%s: given up", path)
 
     def _ask(self, method: str, path: str, body: Any = None, *, timeout_s: float = 0) -> Any:
         request = urllib.request.Request(
@@ -186,10 +187,6 @@ class Tool:
             if self.runs:
                 urge()
                 self.wait(URGE_S)
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
         if self._complaints.closed:
             return ""
         with self._complaints as file:
@@ -245,6 +242,7 @@ class Pull:
         self.name = name
         self._sinks: list[Sink] = []
         self._lock = threading.Lock()
+        self._over = False
         url = connection["url"]
         if not SOURCES.match(url):
             raise Failed("this worker fetches http, https, rtmp, rtmps and rtsp")
@@ -276,7 +274,8 @@ class Pull:
         assert probe.process.stdout is not None
         timer = threading.Timer(PROBE_S, probe.process.kill)
         timer.start()
-        said = probe.process.stdout.read()
+        with probe.process.stdout as pipe:
+            said = pipe.read()
         timer.cancel()
         probe.finish()
         try:
@@ -286,21 +285,23 @@ class Pull:
         return found
 
     def _hand_on(self) -> None:
-        pipe = self.tool.process.stdout
-        assert pipe is not None
-        while chunk := os.read(pipe.fileno(), CHUNK):
-            with self._lock:
-                self._sinks = [sink for sink in self._sinks if sink.put(chunk)]
+        assert self.tool.process.stdout is not None
+        with self.tool.process.stdout as pipe:
+            while chunk := os.read(pipe.fileno(), CHUNK):
+                with self._lock:
+                    self._sinks = [sink for sink in self._sinks if sink.put(chunk)]
         with self._lock:
-            ended, self._sinks = self._sinks, []
-        for sink in ended:
+            self._over = True
+        for sink in self._sinks:
             sink.end()
-        self.tool.wait(FINISH_S)
 
     def add(self, sink: Sink) -> None:
         """From now on this one takes it too."""
         with self._lock:
             self._sinks.append(sink)
+            over = self._over
+        if over:
+            sink.end()
 
     def drop(self, sink: Sink) -> None:
         """This one takes it no more."""
@@ -433,7 +434,9 @@ class Room:
                 self._look()
                 continue
             self.worker.foyer.acknowledge(command["id"], self._carry_out(command))
-            self.worker.done(command["id"])
+            self.worker.done(command)
+            if command["kind"] == "room.closed":
+                return
 
     def _carry_out(self, command: dict[str, Any]) -> dict[str, Any]:
         """What came of a command, whatever happens."""
@@ -537,7 +540,8 @@ class Worker:
         self.host = host
         self._rooms: dict[str, Room] = {}
         self._told: set[str] = set()
-        self._in_hand: set[str] = set()
+        self._known: dict[str, float] = {}
+        """Commands in hand, and those that were done: until when they may be in a list that is on its way."""
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -566,27 +570,36 @@ class Worker:
 
     def _hand_out(self, found: list[dict[str, Any]]) -> bool:
         """Whether there was anything new."""
+        now = time.monotonic()
         with self._lock:
-            new = [command for command in found if command["id"] not in self._in_hand]
-            self._in_hand.update(command["id"] for command in new)
+            self._known = {name: until for name, until in self._known.items() if until > now}
+            new = [command for command in found if command["id"] not in self._known]
+            self._known |= {command["id"]: math.inf for command in new}
         for command in new:
-            name = command["room"]
-            if name not in self._rooms:
-                # The super service lists its own rooms only, and is told of those of all.
-                if name not in self._told:
-                    self.foyer.report(name, "node.gone", node=self.node)
-                self._rooms[name] = Room(self, name)
-            self._rooms[name].todo.put(command)
+            self._room(command["room"]).todo.put(command)
         return bool(new)
 
-    def done(self, command_id: str) -> None:
-        """It was acknowledged, and is not listed any more."""
+    def _room(self, name: str) -> Room:
         with self._lock:
-            self._in_hand.discard(command_id)
+            if (room := self._rooms.get(name)) is not None:
+                return room
+        # The super service lists its own rooms only, and is told of those of all.
+        if name not in self._told:
+            self.foyer.report(name, "node.gone", node=self.node)
+        with self._lock:
+            room = self._rooms[name] = Room(self, name)
+        return room
+
+    def done(self, command: dict[str, Any]) -> None:
+        """It was acknowledged, and nothing comes after the end of a room."""
+        with self._lock:
+            self._known[command["id"]] = time.monotonic() + KNOWN_S
+            if command["kind"] == "room.closed":
+                del self._rooms[command["room"]]
 
     def stop(self) -> None:
         """End all that is carried, and say so."""
-        for room in self._rooms.values():
+        for room in list(self._rooms.values()):
             room.close("", {})
             self.foyer.report(room.name, "node.gone", node=self.node)
 
