@@ -6,16 +6,18 @@ that partition, as everything is (`outbox.owed`).
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeAlias
 
+import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib import clock, ids, waits
 from chalicelib.outbox import kicks
 from chalicelib.outbox.owed import OwedRow
-from chalicelib.owt import command
+from chalicelib.owt import command, media_settings
 from chalicelib.owt.command import Command, Kind
+from chalicelib.owt.errors import BadData
 from chalicelib.store import keys, writes
 from chalicelib.store.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from chalicelib.store.expressions import STANDS, assign
@@ -25,12 +27,18 @@ from chalicelib.store.writes import Change, Part, Put, Remove
 
 PUSH: Final = "owt.push"
 """What a room's pusher row owes: commands that somebody besides the workers is to be told of."""
+CONFIRM: Final = "owt.confirm"
+"""What a command owes that a request waits for: to be given up when nobody does it in time."""
+LATE_S: Final = 5.0
+"""A request that waits gives up by itself; so much later it has died, and the command is given up for it."""
+LARGEST_ROW: Final = 350_000
+"""Bytes of what a command carries; DynamoDB takes 400 KB."""
 PUSH_KEPT_S: Final = 2 * command.LIVES_S
 """A row of it outlives its command, so that it is known what was not told."""
 
 
 class CommandRow(OwedRow):
-    """A command that nobody has acknowledged."""
+    """A command that nobody has acknowledged; it owes `owt.confirm` where a request waits for it."""
 
     service = UnicodeAttribute()
     room = UnicodeAttribute()
@@ -101,18 +109,44 @@ def new(
     return Command(identity, service, room, kind.value, target, args, round(now, 3))
 
 
+def closed(service: str, room: str, *, listed_under: str = "") -> Command:
+    """The command that follows from the end of a room."""
+    return new(service, room, Kind.ROOM_CLOSED, room, {}, listed_under=listed_under)
+
+
 def new_row(made: Command) -> CommandRow:
-    """The row of a new command."""
+    """The row of a new command.  Raises `BadData` where there is too much of it to be kept."""
     return CommandRow(
         *keys.owt_command(command.listed_under(made.id), made.id),
         service=made.service,
         room=made.room,
         kind=made.kind,
         target=made.target,
-        args=json.dumps(made.args, separators=(",", ":")),
+        args=_spell(made.args),
         created=made.created,
         expires_at=int(made.created) + command.LIVES_S,
     )
+
+
+def _spell(value: Any) -> str:
+    """Raises `BadData`."""
+    text = msgspec.json.encode(value)
+    if len(text) > LARGEST_ROW:
+        raise BadData(f"a command is kept in at most {LARGEST_ROW} bytes")
+    return text.decode()
+
+
+def awaited_row(made: Command, then: Any = None) -> CommandRow:
+    """The row of a new command that a request waits for; `then` takes effect once a worker did it.
+
+    Raises `BadData` where there is too much of it to be kept.
+    """
+    where = keys.owt_command(command.listed_under(made.id), made.id)
+    text = _spell(then) if then is not None else None
+    if text is not None and len(text) + len(_spell(made.args)) > LARGEST_ROW:
+        raise BadData(f"a command is kept in at most {LARGEST_ROW} bytes")
+    at = made.created + media_settings.get().confirm_timeout_s + LATE_S
+    return new_row(made).but(then=text, due=keys.due(CONFIRM, where.pk), due_at=at, attempts=0)
 
 
 def parts(made: Iterable[Command]) -> list[Part]:
@@ -136,7 +170,7 @@ def push_parts(made: Command) -> list[Part]:
     where = keys.owt_pusher(made.room)
     row = PushRow(
         *keys.owt_push(made.room, made.id),
-        command=json.dumps(made.spell(), separators=(",", ":")),
+        command=msgspec.json.encode(made.spell()).decode(),
         expires_at=int(made.created) + PUSH_KEPT_S,
     )
     return [Put(row), Change(where, _begin(where, made.id))]
@@ -182,6 +216,51 @@ def wake(made: Collection[Command]) -> None:
     rooms = {each.room for each in made if followed(each)}
     for room in rooms:
         kicks.kick(PUSH, keys.owt_pusher(room))
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """What a transaction writes beside the state that it changes."""
+
+    parts: Sequence[Part] = ()
+    made: Command | None = None
+    """The command that follows from the change, if one does."""
+    pending: str | None = None
+    """The command that new rows wait for."""
+
+    def sent(self) -> None:
+        """To be called once the transaction was made."""
+        if self.made is not None:
+            wake([self.made])
+
+
+NOTHING: Final = Beside()
+
+Make: TypeAlias = Callable[[], Command]
+Write: TypeAlias = Callable[[Sequence[Part]], None]
+"""Makes a change of the state, and writes these parts in the same transaction."""
+Order: TypeAlias = Callable[[Make, Write], None]
+"""Has a change made, and what has to be written beside it."""
+
+
+def beside(make: Make, *, begins: bool = False) -> Beside:
+    """What goes beside a change that a command follows from, as the settings say: nothing without workers.
+
+    What `begins` waits for its command where orders are confirmed.
+    """
+    given = media_settings.get()
+    if not given.commands:
+        return NOTHING
+    made = make()
+    if begins and given.confirms:
+        return Beside([Put(awaited_row(made)), *push_parts(made)], made, made.id)
+    return Beside(parts([made]), made)
+
+
+def at_once(make: Make, write: Write) -> None:
+    """The `Order` that has a change take effect now; workers follow if there are any."""
+    written = beside(make)
+    write(written.parts)
+    written.sent()
 
 
 # Reading
