@@ -138,7 +138,7 @@ def _change_mixed(
     picture = scene.picture(view)
     changed = streams.arrange(picture, changes)
     kept = changed.set
-    if kept is not None and kept != picture.set:
+    if kept is not None and changed != picture:
         label = view["label"]
         order(
             lambda: _layout_command(scene.state, changed),
