@@ -459,7 +459,7 @@ class Room:
         for output in [each for each in self.outputs.values() if not each.tool.runs]:
             del self.outputs[output.name]
             reason = output.tool.finish() or "the source ended"
-            self.worker.foyer.report(self.name, "output.ended", id=output.name, reason=reason)
+            self.worker.foyer.report(self.name, "output.ended", output={"id": output.name, "reason": reason})
         taken = {output.source.name for output in self.outputs.values()}
         for pull in [each for each in self.pulls.values() if not each.tool.runs and each.name not in taken]:
             del self.pulls[pull.name]
