@@ -32,6 +32,12 @@ if REST or WORK:
     from chalicelib.owt import vault
     from chalicelib.wcs import settings as wcs_settings
 
+if REST or WORK:
+    from chalicelib.media import streams
+    from chalicelib.owt.store import commands
+
+    commands.undertake((streams.STOP, streams.wanted))
+
 if SOCKETS:
     from chalicelib.jitsi import sockets as stomp_sockets
 
@@ -114,6 +120,8 @@ if WORK:
     from chalicelib.wcs import store as wcs_store
 
     owed.serve(wcs_store.STALE, reaper.look)
+    owed.serve(wcs_store.FOLLOW, streams.follow)
+    owed.serve(streams.STOP, streams.stop)
 
 
 @app.on_ws_connect()

@@ -6,7 +6,7 @@ that partition, as everything is (`outbox.owed`).
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from pynamodb.expressions.update import Action
@@ -60,6 +60,16 @@ class PushRow(Item):
     """As it is sent, JSON."""
 
 
+class ErrandRow(OwedRow):
+    """A command that somebody besides the workers still has to carry out, whatever these make of it."""
+
+    command = UnicodeAttribute()
+    service = UnicodeAttribute()
+    room = UnicodeAttribute()
+    kind = UnicodeAttribute()
+    target = UnicodeAttribute()
+
+
 class PusherRow(OwedRow):
     """Who tells of a room's commands, and the last one written; it owes as long as there are any."""
 
@@ -78,6 +88,19 @@ def follow(*wanted: Wanted) -> None:
 def followed(made: Command) -> bool:
     """Whether somebody besides the workers is to be told of a command."""
     return any(wanted(made) for wanted in _followers)
+
+
+_errands: list[tuple[str, Wanted]] = []
+
+
+def undertake(*errands: tuple[str, Wanted]) -> None:
+    """Have each command that is wanted be owed as an errand of this kind; the composition root does this."""
+    _errands[:] = errands
+
+
+def errand(made: Command) -> str | None:
+    """The kind of errand that a command is, if it is one."""
+    return next((kind for kind, wanted in _errands if wanted(made)), None)
 
 
 # Writing
@@ -108,7 +131,7 @@ def new_row(made: Command) -> CommandRow:
 
 def parts(made: Iterable[Command]) -> list[Part]:
     """What a transaction has to write beside the state that these commands follow from."""
-    return [part for each in made for part in [Put(new_row(each)), *push_parts(each)]]
+    return [part for each in made for part in [Put(new_row(each)), *push_parts(each), *errand_parts(each)]]
 
 
 def push_parts(made: Command) -> list[Part]:
@@ -130,11 +153,35 @@ def push_parts(made: Command) -> list[Part]:
     return [Put(row), Change(where, begin)]
 
 
-def wake(made: Iterable[Command]) -> None:
+def errand_parts(made: Command) -> list[Part]:
+    """What makes a command an errand that is owed; nothing where it is none."""
+    kind = errand(made)
+    if kind is None:
+        return []
+    where = keys.owt_errand(made.id)
+    row = ErrandRow(
+        *where,
+        command=made.id,
+        service=made.service,
+        room=made.room,
+        kind=made.kind,
+        target=made.target,
+        due=keys.due(kind, where.pk),
+        due_at=clock.now(),
+        expires_at=int(made.created) + command.LIVES_S,
+    )
+    return [Put(row)]
+
+
+def wake(made: Collection[Command]) -> None:
     """To be called once the transaction with these commands' parts was made."""
     rooms = {each.room for each in made if followed(each)}
     for room in rooms:
         kicks.kick(PUSH, keys.owt_pusher(room))
+    for each in made:
+        kind = errand(each)
+        if kind is not None:
+            kicks.kick(kind, keys.owt_errand(each.id))
 
 
 # Reading
