@@ -605,11 +605,12 @@ def arrange(picture: layout.Picture, changes: Iterable[Change]) -> layout.Pictur
     for each in changes:
         match each:
             case Move():
-                picture = picture._replace(set=layout.set_region(picture, each.region, each.stream))
+                arranged = layout.set_region(picture, each.region, each.stream)
             case Arrange():
-                picture = picture._replace(set=layout.set_layout(picture, each.entries))
+                arranged = layout.set_layout(picture, each.entries)
             case _:
                 raise Refused("a mixed stream is what its view is")
+        picture = picture._replace(set=arranged, reported=None)
     return picture
 
 

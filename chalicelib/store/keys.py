@@ -186,7 +186,7 @@ def owt_room(room_id: str) -> Key:
 
 
 def owt_ended(room_id: str, what: str, name: str) -> Key:
-    """That a stream (`s`), view (`v`) or participant (`p`) ended, and what hangs on it has to go."""
+    """That a stream (`s`), view (`v`), participant (`p`) or media node (`n`) ended; the rest has to go."""
     return Key(owt_room_partition(room_id), f"xe#{what}#{name}")
 
 

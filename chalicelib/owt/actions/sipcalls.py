@@ -41,10 +41,12 @@ def change(service_id: str, room_id: str, name: str, body: Body, version: Versio
     """Send a peer another selection.  Raises `NoRoom`, `NoResource`, `ValidationError`, `Refused`."""
     found = actions.change(service_id, room_id, Call, name, body, OUTPUT)
     call = found.subscription
-    return _spell(found.state, name, call, found.forward[call.input], version)
+    return _spell(found.state, name, call, found.forward.get(call.input), version)
 
 
-def _spell(state: RoomState, name: str, call: Call, heard: Forward, version: Version) -> Spelled:
+def _spell(state: RoomState, name: str, call: Call, heard: Forward | None, version: Version) -> Spelled:
+    if heard is None:
+        return call.spell(name, None)
     in_views = streams.labels(heard, state.vids)
     return call.spell(name, streams.info(heard, state.room, in_views, version))
 

@@ -106,7 +106,7 @@ def _change_forward(found: Found, read_changes: Callable[[], list[Change]], vers
 def _change_mixed(scene: Scene, view: Mapping[str, Any], changes: list[Change], version: Version) -> Spelled:
     picture = scene.picture(view)
     changed = streams.arrange(picture, changes)
-    if changed.set is not None and changed.set != picture.set:
+    if changed.set is not None and changed != picture:
         store.arrange(scene, view["label"], changed.set)
     return _spell_mixed(scene, changed, version)
 

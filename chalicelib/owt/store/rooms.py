@@ -237,6 +237,15 @@ def read(service_id: str, room_id: str) -> RoomState:
     return state(service_id, row)
 
 
+def read_for(service_id: str, every: bool, room_id: str) -> RoomState:
+    """A room that a service may act on in the media plane: one of its own, or `every` one; by one read.
+
+    Raises `NoRoom`, `Unavailable`.
+    """
+    row = writes.get(RoomRow, *keys.owt_room(checked(room_id)), consistent=True)
+    return state(row.service if every and row is not None else service_id, row)
+
+
 def checked(room_id: str) -> str:
     """The id, if a room may have it; others need not be looked for.  Raises `NoRoom`."""
     if not ID.fullmatch(room_id):

@@ -12,7 +12,7 @@ from pynamodb.expressions.update import Action
 from chalicelib import clock, ids
 from chalicelib.owt import stream as streams
 from chalicelib.owt.errors import BadData, NoStream, Refused
-from chalicelib.owt.layout import Arrangement, Picture
+from chalicelib.owt.layout import Arrangement, Picture, Place
 from chalicelib.owt.store import children, ended, new_ids, rooms
 from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
 from chalicelib.owt.store.rooms import RoomRow, RoomState
@@ -64,11 +64,29 @@ class ViewRow(Item):
     shown = UnicodeAttribute(null=True)
     """What the mixer says it shows, until something is set or comes in."""
 
+    def places(self, look: int) -> tuple[Place, ...] | None:
+        """What the mixer says it shows, if nothing was set or came in since, and the view looks as it did."""
+        if self.shown is None:
+            return None
+        kept = _shown.decode(self.shown)
+        as_then = (kept.look, kept.change, kept.rev) == (look, self.change, self.rev)
+        return kept.places if as_then else None
+
+
+class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a mixer says it shows of a view that then looked like this."""
+
+    places: tuple[Place, ...]
+    look: int
+    change: str | None = None
+    rev: str | None = None
+
 
 _media = msgspec.json.Decoder(Media)
 _views = msgspec.json.Decoder(dict[str, int])
 _attributes = msgspec.json.Decoder(dict[str, Any])
 _arrangement = msgspec.json.Decoder(Arrangement)
+_shown = msgspec.json.Decoder(Shown)
 
 
 def _spell(value: Any) -> str:
@@ -148,6 +166,7 @@ class Scene:
             streams.inputs(self.streams, vid),
             _arrangement.decode(row.arrangement) if known and row is not None else None,
             (row.change if row is not None else None) or "",
+            row.places(self.state.looks[vid]) if row is not None else None,
         )
 
 

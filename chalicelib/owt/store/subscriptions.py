@@ -5,7 +5,7 @@ subscription has too, whether its row is still there or not.  A call hangs on it
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from chalicelib.owt.participant import SIP_ROLE
 from chalicelib.owt.room import Room
 from chalicelib.owt.store import children, ended, new_ids, participants, rooms, streams
 from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
-from chalicelib.owt.store.ended import FORWARD, Ended
+from chalicelib.owt.store.ended import FORWARD, MIXED, Ended
 from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.stream import Forward, Media
 from chalicelib.owt.subscription import Analysis, Call, Recording, StreamingOut, Subscription
@@ -24,10 +24,13 @@ from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute, Unico
 from chalicelib.store.expressions import Same, assign_all
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
-from chalicelib.store.writes import Cancelled, Change, Raw
+from chalicelib.store.writes import Cancelled, Change, Part, Raw
 
 LARGEST_ROW: Final = 300_000
 """Bytes; DynamoDB takes 400 KB."""
+
+NO_SOURCE: Final = "-"
+"""Stands among the sources where there are none: a set is never empty."""
 
 S = TypeVar("S", StreamingOut, Recording, Call, Analysis)
 Sources = Mapping[str, Forward]
@@ -39,7 +42,7 @@ class SubscriptionRow(Item):
 
     document = UnicodeAttribute(attr_name="doc")
     sources = UnicodeSetAttribute()
-    """`w<stream id>` and `v<vid>`, see `ended`; of a call, its own input too."""
+    """`w<stream id>` and `v<vid>`, see `ended`; of a call, its own input too; `-` where there is none."""
     rev = NumberAttribute(default=0)
     node = UnicodeAttribute(null=True)
     """Which media node carries it."""
@@ -52,6 +55,11 @@ class SubscriptionRow(Item):
         return str(self.sk).split("#", 2)[2]
 
     @property
+    def kind(self) -> str:
+        """Which kind of subscription it is."""
+        return str(self.sk).split("#", 2)[1]
+
+    @property
     def forward(self) -> list[str]:
         """Those of the sources that are forward streams."""
         return [source[1:] for source in self.sources if source[:1] == FORWARD]
@@ -59,7 +67,7 @@ class SubscriptionRow(Item):
     @property
     def views(self) -> list[str]:
         """The views' incarnations whose mixed streams are among the sources."""
-        return [source[1:] for source in self.sources if source[:1] != FORWARD]
+        return [source[1:] for source in self.sources if source[:1] == MIXED]
 
 
 class Found(msgspec.Struct, Generic[S], frozen=True):
@@ -84,7 +92,7 @@ def listed(service_id: str, room_id: str, kind: type[S]) -> list[tuple[str, S]]:
     return [(row.id, _decode(row, kind)) for row in _standing(found.of(_prefix(kind)), found.ended)]
 
 
-def calls(service_id: str, room_id: str) -> tuple[RoomState, list[tuple[str, Call, Forward]]]:
+def calls(service_id: str, room_id: str) -> tuple[RoomState, list[tuple[str, Call, Forward | None]]]:
     """The calls of a room with their ids and their inputs, oldest first, by one query.
 
     Raises `NoRoom`, `Unavailable`.
@@ -95,7 +103,9 @@ def calls(service_id: str, room_id: str) -> tuple[RoomState, list[tuple[str, Cal
         row for row in _standing(found.of(_prefix(Call)), found.ended) if not found.ended.participant(row.id)
     ]
     read = [(row.id, _decode(row, Call)) for row in rows]
-    return found.state, [(name, call, heard[call.input]) for name, call in read if call.input in heard]
+    return found.state, [
+        (name, call, heard.get(call.input)) for name, call in read if not call.input or call.input in heard
+    ]
 
 
 def _prefix(kind: type[Subscription]) -> str:
@@ -210,7 +220,9 @@ def _spell(made: Subscription) -> str:
 
 def _spell_sources(state: RoomState, made: Subscription) -> set[str]:
     found = {_source(state, name) for name in made.chosen.sources}
-    return found | {ended.forward_source(made.input)} if isinstance(made, Call) else found
+    if isinstance(made, Call) and made.input:
+        found.add(ended.forward_source(made.input))
+    return found or {NO_SOURCE}
 
 
 def _source(state: RoomState, name: str) -> str:
@@ -294,6 +306,31 @@ def _replace(found: Found[S], made: S) -> Found[S]:
     return Found(state, row, made, found.forward)
 
 
+# What media workers report
+
+
+def of_row(row: SubscriptionRow, kind: type[S]) -> S:
+    """The subscription that a row keeps, which is of this kind."""
+    return _decode(row, kind)
+
+
+def new_row(state: RoomState, identity: str, made: Subscription) -> SubscriptionRow:
+    """The row of a new subscription.  Raises `BadData`."""
+    return _row(state, identity, made)
+
+
+def replacing(state: RoomState, row: SubscriptionRow, made: Subscription, node: str = "") -> Part:
+    """What makes a subscription another one, perhaps on a media node, if it is still as it was read.
+
+    Raises `BadData`.
+    """
+    values: dict[str, Any] = {"document": _spell(made), "sources": _spell_sources(state, made)}
+    if node:
+        values["node"] = node
+    actions = [*assign_all(SubscriptionRow, values), expressions.add(SubscriptionRow.rev, 1)]
+    return Change(Key(row.pk, row.sk), actions, Same(SubscriptionRow.rev, row.rev))
+
+
 # Ending
 
 
@@ -307,8 +344,13 @@ def remove(service_id: str, room_id: str, kind: type[S], identity: str) -> list[
     gone: list[tuple[str, str]] = []
     if isinstance(found.subscription, Call):
         heard = found.subscription.input
-        wanted += [keys.owt_participant(room_id, identity), keys.owt_stream(room_id, heard)]
-        counts, gone = Counts(1, 1, 1), [(ended.STREAM, heard)]
+        wanted.append(keys.owt_participant(room_id, identity))
+        counts = Counts(participants=1, others=1)
+        if heard:
+            wanted.append(keys.owt_stream(room_id, heard))
+            counts, gone = Counts(1, 1, 1), [(ended.STREAM, heard)]
+        else:  # it may come at this moment, and hang on the participant
+            gone = [(ended.PARTICIPANT, identity)]
     try:
         return children.remove(found.state, wanted, counts, gone)
     except Missing:
