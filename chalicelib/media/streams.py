@@ -14,8 +14,8 @@ import msgspec
 from pynamodb.expressions.update import Action
 
 from chalicelib import clock, ids
-from chalicelib.errors import Unavailable
 from chalicelib.media import tracks
+from chalicelib.media.actions.report import persisting
 from chalicelib.media.tracks import WEBRTC
 from chalicelib.outbox import kicks, owed
 from chalicelib.owt import media_settings, purge
@@ -24,9 +24,8 @@ from chalicelib.owt.errors import NoRoom
 from chalicelib.owt.purge import Run, TakenOver, TimeIsUp
 from chalicelib.owt.store import children, commands, reported
 from chalicelib.owt.store.commands import ErrandRow
-from chalicelib.owt.store.ended import Ending
 from chalicelib.owt.store.reported import Done, Said, Taking
-from chalicelib.owt.stream import ID, Forward, Media
+from chalicelib.owt.stream import ID, Forward, Media, mixed_id
 from chalicelib.store import writes
 from chalicelib.store.expressions import assign
 from chalicelib.store.keys import Key
@@ -93,6 +92,7 @@ def _see_to(row: StreamRow, attempts: int) -> Sequence[Action]:
         elif clock.now() >= wcs.last_look(row):
             log.info("nothing was heard of a stream for so long that its room forgets it")
             _leave(row)
+            row.room = None  # with news it may come again
             return [assign(StreamRow.room, None), assign(StreamRow.shown, None)]
         else:
             return _update(row)
@@ -138,7 +138,7 @@ def _state(row: StreamRow) -> tuple[object, ...]:
 def _enter(row: StreamRow, target: Target, attempts: int) -> None:
     """Put a stream into its room.  Raises `_Moved`, `_Waits`, `Unavailable`."""
     media = tracks.media(row.fields)
-    if media is None or not ID.fullmatch(_id(row)):
+    if media is None or not _may_be(_id(row), target.room):
         log.warning("a stream without tracks, or with an id that no stream of a room can have, stays outside")
         return
     comer = _Comer(row, target, media)
@@ -190,16 +190,15 @@ def _in_room(report: Callable[[Taking], Done], row: StreamRow) -> None:
 
 def _done(report: Callable[[Taking], Done], on: Taking) -> Done:
     """Have something be true of a room, as if a worker had reported it.  Raises `NoRoom`, `Unavailable`."""
-    for _ in range(ROUNDS):
-        try:
-            done = children.decided(lambda: report(on))
-        except Ending as ending:
-            purge.finish(ending.key)
-            continue
-        for owed_row in done or ():
-            purge.end(owed_row)
-        return done
-    raise Unavailable("what hung on something that ended does not go")
+    done = persisting(lambda: children.decided(lambda: report(on)))
+    for owed_row in done or ():
+        purge.end(owed_row)
+    return done
+
+
+def _may_be(stream_id: str, room: str) -> bool:
+    """Whether a forward stream of a room can have this id."""
+    return bool(ID.fullmatch(stream_id)) and not stream_id.startswith(mixed_id(room, ""))
 
 
 def _id(row: StreamRow) -> str:
@@ -225,7 +224,10 @@ def wanted(made: Command) -> bool:
 
 
 def stop(key: Key) -> None:
-    """Ask for the end of the streams that a command ends, unless another worker does.  Raises `Unavailable`."""
+    """Ask for the end of the streams that a command ends, unless another worker does.
+
+    Raises `Unavailable`.
+    """
     row = owed.claim(ErrandRow, key)
     if row is None:
         return

@@ -12,14 +12,14 @@ from chalicelib.wcs.stream import Fields
 
 WEBRTC: Final = "webrtc"
 ATTRIBUTES: Final = ("nodeId", "appKey", "name")
-AUDIO: Final = {
+AUDIO: Final[dict[str, dict[str, Any]]] = {
     "opus": {"codec": "opus", "sampleRate": 48000, "channelNum": 2},
     "g722": {"codec": "g722", "sampleRate": 16000, "channelNum": 1},
     "alaw": {"codec": "pcma"},
     "ulaw": {"codec": "pcmu"},
     "mpeg4-generic": {"codec": "aac"},
 }
-VIDEO: Final = {"h264": {"codec": "h264", "profile": "CB"}}
+VIDEO: Final[dict[str, dict[str, Any]]] = {"h264": {"codec": "h264", "profile": "CB"}}
 USUAL_AUDIO: Final = "opus"
 USUAL_VIDEO: Final = "h264"
 LONGEST_CODEC: Final = 64

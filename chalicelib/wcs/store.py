@@ -249,8 +249,9 @@ def _keep_ours(row: StreamRow, old: StreamRow | None, event: Event, followed: bo
 
 def _as_it_was(old: StreamRow) -> Condition:
     """The condition that a stream had no news, and nothing that is ours was changed, since it was read."""
-    condition = _NOT_FINAL & Same(_SEEN, old.seen)
-    return condition & _still(StreamRow.ending, old.ending) & _still(StreamRow.room, old.room)
+    ours = _still(StreamRow.ending, old.ending) & _still(StreamRow.room, old.room)
+    condition: Condition = Same(_SEEN, old.seen) & ours & _NOT_FINAL
+    return condition
 
 
 def _still(attribute: Attribute[Any], value: Any) -> Condition:
