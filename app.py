@@ -28,8 +28,8 @@ if REST or SOCKETS:
 if REST or WORK:
     from chalicelib.loop import secrets as loop_secrets
     from chalicelib.loop import settings as loop_settings
+    from chalicelib.owt import media_settings, vault
     from chalicelib.owt import settings as owt_settings
-    from chalicelib.owt import vault
     from chalicelib.wcs import settings as wcs_settings
 
 if REST or WORK:
@@ -92,6 +92,8 @@ if WORK:
     from chalicelib.loop import sweep as loop_sweep
     from chalicelib.loop.store import rooms as loop_rooms
     from chalicelib.owt import purge
+    from chalicelib.owt.actions import orders
+    from chalicelib.owt.store import commands as owt_commands
     from chalicelib.owt.store import ended, services
 
     owed.serve(store.RELEASE, release.release)
@@ -104,6 +106,7 @@ if WORK:
     owed.serve(ended.END, purge.ended_work)
     owed.serve(ended.PURGE, purge.room_work)
     owed.serve(services.PURGE, purge.service_work)
+    owed.serve(owt_commands.CONFIRM, orders.confirm_work)
     owed.serve(loop_rooms.ROOM, loop_sweep.room_work)
 
 if WORK:
@@ -169,6 +172,7 @@ def warm() -> None:
     kicks.client()
     if REST or WORK:
         owt_settings.get()
+        media_settings.get()
         vault.warm()
         loop_settings.get()
         loop_secrets.warm()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import settings
+from chalicelib import settings, waits
 from chalicelib.store import aws
 from chalicelib.store.keys import Key
 
@@ -25,6 +25,14 @@ _local: list[Local] = []
 def install(local: Local | None) -> None:
     """Have kicks without delay served in this process at once; a gateway that runs the handlers does this."""
     _local[:] = [local] if local is not None else []
+
+
+def here(body: str) -> bool:
+    """Have a kick served in this process by a thread that may take its time; `False` where there is none."""
+    if not _local or waits.hosted():
+        return False
+    _local[0](body)
+    return True
 
 
 def spell(kind: str, key: Key) -> str:

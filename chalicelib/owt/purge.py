@@ -15,8 +15,9 @@ from chalicelib import clock
 from chalicelib.errors import Unavailable
 from chalicelib.outbox import kicks, owed
 from chalicelib.outbox.owed import OwedRow
+from chalicelib.owt import settings
 from chalicelib.owt.errors import NoRoom
-from chalicelib.owt.store import ended, rooms, services
+from chalicelib.owt.store import commands, ended, rooms, services
 from chalicelib.owt.store.children import Counts, change_of_counts
 from chalicelib.owt.store.ended import EndedRow, ended_row
 from chalicelib.owt.store.rooms import RoomPurgeRow, RoomRow
@@ -344,14 +345,19 @@ def service_work(key: Key) -> None:
 
 def _delete_rooms(run: Run, service_id: str) -> None:
     """Raises `TimeIsUp`, `TakenOver`, `Unavailable`."""
+    # Nobody signs as a deleted service any more: who may act on all rooms is told.
+    under = settings.get().super_service_id
     for room_id in rooms.listed(service_id):
-        _delete_room(service_id, room_id)
+        _delete_room(service_id, room_id, under)
         run.went_on()
 
 
-def _delete_room(service_id: str, room_id: str) -> None:
+def _delete_room(service_id: str, room_id: str, listed_under: str) -> None:
+    written = commands.beside(lambda: commands.closed(service_id, room_id, listed_under=listed_under))
     try:
-        rooms.delete(service_id, room_id)
+        rooms.delete(service_id, room_id, written.parts)
     except NoRoom:
         writes.delete(*keys.owt_room_listed(service_id, room_id))
+    else:
+        written.sent()
     kicks.kick(ended.PURGE, keys.owt_room_purge(room_id))

@@ -52,6 +52,7 @@ PART: Final = re.compile(r"x([0-9]{1,9})/([0-9]{1,9})")
 REGION: Final = re.compile(r"/info/layout/([0-9]{1,18})/stream")
 WANTED: Final = ("auto", True, False)
 PROTOCOLS: Final = ("tcp", "udp")
+TRACKS: Final = ("audio", "video")
 BUFFER_SIZE: Final = 8192
 
 
@@ -117,6 +118,9 @@ class Video(msgspec.Struct, frozen=True, omit_defaults=True):
     def simulcast(self) -> bool:
         """Whether there are several encodings of it."""
         return len(self.original) > 1 or self.original[0].rid is not None
+
+
+Track = TypeVar("Track", Audio, Video)
 
 
 class Media(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -346,6 +350,15 @@ class Connection(msgspec.Struct, frozen=True):
     buffer_size: float = BUFFER_SIZE
     origin: dict[str, str] = {}
 
+    def spell(self) -> Spelled:
+        """As callers ask for it."""
+        return {
+            "url": self.url,
+            "transportProtocol": self.protocol,
+            "bufferSize": self.buffer_size,
+            "origin": self.origin,
+        }
+
 
 class StreamingIn(msgspec.Struct, frozen=True):
     """A streaming-in that a caller wants."""
@@ -409,6 +422,16 @@ def streaming_in(room: RoomLike, asked: StreamingIn) -> Media:
         Audio(audio, STREAMING) if audio is not None else None,
         Video((Layer(video),), STREAMING) if video is not None else None,
     )
+
+
+def ordered(asked: StreamingIn, body: Json) -> Spelled:
+    """What a command says of a streaming-in: the tracks as `body`, of which it was read, asks for them."""
+    media = _object(_object(body, "the body").get("media"), "media")
+    spelled: Spelled = {
+        "connection": asked.connection.spell(),
+        "media": {track: media.get(track) for track in TRACKS},
+    }
+    return spelled if asked.attributes is None else spelled | {"attributes": asked.attributes}
 
 
 def usual(formats: Sequence[Json], codec: str) -> dict[str, Any]:
@@ -598,6 +621,39 @@ def _mute(stream: Forward, change: Mute) -> Forward:
     return msgspec.structs.replace(
         stream, media=msgspec.structs.replace(stream.media, **{change.track: muted})
     )
+
+
+def told(before: Media, media: Media) -> Media:
+    """The tracks that a worker has found where these were expected; what callers have muted stays muted."""
+    return Media(_told(before.audio, media.audio), _told(before.video, media.video))
+
+
+def _told(before: Track | None, track: Track | None) -> Track | None:
+    if before is None or track is None:
+        return track
+    muted = before.status == Status.INACTIVE
+    return msgspec.structs.replace(
+        track,
+        source=track.source if track.source is not None else before.source,
+        status=Status.INACTIVE if muted else track.status,
+    )
+
+
+def differences(
+    before: Forward, after: Forward, vids: Mapping[str, str]
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """The labels of the views that a stream came into and of those it left, and the tracks' new statuses."""
+    came = msgspec.structs.replace(
+        after, views={vid: at for vid, at in after.views.items() if before.views.get(vid) != at}
+    )
+    left = msgspec.structs.replace(
+        before, views={vid: at for vid, at in before.views.items() if vid not in after.views}
+    )
+    tracks = {name: (getattr(before.media, name), getattr(after.media, name)) for name in TRACKS}
+    status = {
+        name: new.status for name, (old, new) in tracks.items() if old and new and old.status != new.status
+    }
+    return labels(came, vids), labels(left, vids), status
 
 
 def arrange(picture: layout.Picture, changes: Iterable[Change]) -> layout.Picture:

@@ -101,6 +101,23 @@ class Analysis(msgspec.Struct, frozen=True):
 
 Subscription: TypeAlias = StreamingOut | Recording | Call | Analysis
 
+TYPES: Final = {StreamingOut.kind: "streaming-out", Recording.kind: "recording", Analysis.kind: "analytics"}
+"""What commands call the outputs of a room."""
+
+
+def ordered(subscription: Subscription) -> Spelled:
+    """What a command says of a subscription: as it is answered, without the ids that the command has."""
+    if isinstance(subscription, Call):
+        return {
+            "peer": subscription.peer,
+            "input": subscription.input,
+            "output": subscription.output,
+            "media": subscription.chosen.media,
+        }
+    spelled = subscription.spell("")
+    del spelled["id"]
+    return {"type": TYPES[subscription.kind], **spelled}
+
 
 # What callers ask for
 

@@ -8,8 +8,11 @@ from chalice.app import Blueprint
 from chalicelib import web
 from chalicelib.owt import auth, spelling
 from chalicelib.owt.errors import NoResource
-from chalicelib.owt.routes.common import METHODS, PREFLIGHT, Caller, body
+from chalicelib.owt.routes.common import LARGEST_BODY, METHODS, PREFLIGHT, Caller
+from chalicelib.wire import untrusted
 from chalicelib.wire.reply import Reply
+from chalicelib.wire.request import Request
+from chalicelib.wire.untrusted import Json
 
 View: TypeAlias = Callable[..., Reply]
 
@@ -62,6 +65,11 @@ def _unknown(**_: str) -> Reply:
 def served() -> dict[str, frozenset[str]]:
     """The methods that are served, by path."""
     return {path: frozenset(methods) for path, methods in _served.items()}
+
+
+def body(request: Request, limit: int = LARGEST_BODY) -> Json:
+    """The body as JSON of at most 1 MiB, or of so many bytes.  Raises `ValidationError`."""
+    return untrusted.parse(request.body, limit=limit)
 
 
 def done() -> Reply:

@@ -4,6 +4,9 @@ from typing import Final
 
 from chalice.app import Blueprint
 
-from chalicelib.media.routes import common
+from chalicelib.media.routes import commands, common
 
-BLUEPRINTS: Final[tuple[Blueprint, ...]] = (common.close(),)
+BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
+    commands.bp,
+    common.close(),
+)
