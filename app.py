@@ -26,6 +26,12 @@ if REST or SOCKETS:
     from chalicelib.jitsi import auth
 
 if REST or WORK:
+    from chalicelib.media import settings as webhooks
+    from chalicelib.owt.store import commands
+
+    commands.follow(webhooks.wanted)
+
+if REST or WORK:
     from chalicelib.loop import secrets as loop_secrets
     from chalicelib.loop import settings as loop_settings
     from chalicelib.owt import media_settings, vault
@@ -62,6 +68,8 @@ if REST:
     from chalicelib.loop import media as loop_media
     from chalicelib.loop import operations as loop_operations
     from chalicelib.loop.routes import every as loop_routes
+    from chalicelib.media import operations as media_operations
+    from chalicelib.media.routes import every as media_routes
     from chalicelib.owt import operations as owt_operations
     from chalicelib.owt.routes import every as owt_routes
     from chalicelib.sora import operations as sora_operations
@@ -72,7 +80,7 @@ if REST:
 
     app.register_blueprint(system_routes.bp)
     app.register_blueprint(jitsi_routes.bp)
-    for blueprint in (*owt_routes.BLUEPRINTS, *loop_routes.BLUEPRINTS):
+    for blueprint in (*owt_routes.BLUEPRINTS, *loop_routes.BLUEPRINTS, *media_routes.BLUEPRINTS):
         app.register_blueprint(blueprint)
     app.register_blueprint(sora_routes.bp)
     app.register_blueprint(wcs_routes.bp)
@@ -82,6 +90,7 @@ if REST:
             *jitsi_operations.OPERATIONS,
             *owt_operations.every(),
             *loop_operations.every(),
+            *media_operations.every(),
             *sora_operations.OPERATIONS,
             *wcs_operations.every(),
         ]
@@ -93,7 +102,6 @@ if WORK:
     from chalicelib.loop.store import rooms as loop_rooms
     from chalicelib.owt import purge
     from chalicelib.owt.actions import orders
-    from chalicelib.owt.store import commands as owt_commands
     from chalicelib.owt.store import ended, services
 
     owed.serve(store.RELEASE, release.release)
@@ -106,8 +114,13 @@ if WORK:
     owed.serve(ended.END, purge.ended_work)
     owed.serve(ended.PURGE, purge.room_work)
     owed.serve(services.PURGE, purge.service_work)
-    owed.serve(owt_commands.CONFIRM, orders.confirm_work)
+    owed.serve(commands.CONFIRM, orders.confirm_work)
     owed.serve(loop_rooms.ROOM, loop_sweep.room_work)
+
+if WORK:
+    from chalicelib.media import push as media_push
+
+    owed.serve(commands.PUSH, media_push.serve, slow=True, replay=media_push.replay)
 
 if WORK:
     from chalicelib.sora import push, upstream
@@ -173,6 +186,7 @@ def warm() -> None:
     if REST or WORK:
         owt_settings.get()
         media_settings.get()
+        webhooks.get()
         vault.warm()
         loop_settings.get()
         loop_secrets.warm()

@@ -235,6 +235,11 @@ def owt_pusher(room_id: str) -> Key:
     return Key(owt_pushes(room_id), ONLY)
 
 
+def owt_webhook(url: str) -> Key:
+    """That an address where commands were sent is not used any more."""
+    return Key(f"oH{ids.short_hash(url)}", ONLY)
+
+
 def owt_report(room_id: str, report_id: str) -> Key:
     """That a report was taken in."""
     return Key(f"oI{room_id}", ids.short_hash(report_id))
