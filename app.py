@@ -27,9 +27,11 @@ if REST or SOCKETS:
 
 if REST or WORK:
     from chalicelib.media import settings as webhooks
+    from chalicelib.media import streams
     from chalicelib.owt.store import commands
 
     commands.follow(webhooks.wanted)
+    commands.undertake((streams.STOP, streams.wanted))
 
 if REST or WORK:
     from chalicelib.loop import secrets as loop_secrets
@@ -37,12 +39,6 @@ if REST or WORK:
     from chalicelib.owt import media_settings, vault
     from chalicelib.owt import settings as owt_settings
     from chalicelib.wcs import settings as wcs_settings
-
-if REST or WORK:
-    from chalicelib.media import streams
-    from chalicelib.owt.store import commands
-
-    commands.undertake((streams.STOP, streams.wanted))
 
 if SOCKETS:
     from chalicelib.jitsi import sockets as stomp_sockets
