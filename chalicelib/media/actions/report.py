@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from chalicelib import settings
 from chalicelib.errors import Unavailable
 from chalicelib.media import reports
 from chalicelib.media.reports import Report, Told
@@ -45,7 +46,7 @@ def take(caller: Caller, room_id: str, body: Callable[[], Json]) -> Tally:
     """
     room = rooms.read_for(caller.service, caller.is_super, room_id)
     listed = reports.parse(body(), room_id)
-    with table.budget(LIST_S):
+    with table.budget(max(LIST_S, settings.get().storage_budget_s)):
         known = reported.known(room_id, [each.id for each in listed])
         tally = Tally()
         for each in listed:

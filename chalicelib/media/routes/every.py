@@ -4,9 +4,11 @@ from typing import Final
 
 from chalice.app import Blueprint
 
-from chalicelib.media.routes import commands, common
+from chalicelib.media.routes import commands, common, reports, tokens
 
 BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
+    tokens.bp,
+    reports.bp,
     commands.bp,
     common.close(),
 )

@@ -30,7 +30,7 @@ from chalicelib.owt.store import (
     streams,
     subscriptions,
 )
-from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
+from chalicelib.owt.store.children import Changed, Counts, Exists
 from chalicelib.owt.store.ended import Ending
 from chalicelib.owt.store.participants import ParticipantRow
 from chalicelib.owt.store.rooms import RoomRow, RoomState
@@ -43,7 +43,7 @@ from chalicelib.store.attributes import UnicodeAttribute
 from chalicelib.store.expressions import ABSENT, STANDS, Same, assign, assign_all
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
-from chalicelib.store.writes import Cancelled, Change, Check, Part, Put, Raw
+from chalicelib.store.writes import Cancelled, Change, Check, Part, Put, Raw, Remove
 
 KNOWN_S: Final = 86400
 """For how long a report is known, so that the same one is not taken in twice."""
@@ -141,11 +141,19 @@ class Taking:
         *,
         also: Sequence[Part] = (),
     ) -> list[Key]:
-        """Take children out of the room, and note the report; what is owed then.  Raises `Changed`."""
+        """Take children out of the room, whether callers see them yet or not, and note the report.
+
+        The keys of the rows that owe the rest.  Raises `Changed`, `Unavailable`.
+        """
+        owed = [ended.ended_row(state.id, what, [name]) for what, name in gone]
+        standing = Same(RoomRow.service, state.service)
+        parts: list[Part] = [children.change_of_counts(state.id, counts, -1, standing)]
+        parts += [Remove(key, STANDS) for key in wanted]
         try:
-            return children.remove(state, wanted, counts, gone, also=[*also, *self.noted])
-        except (Missing, Cancelled):
+            writes.transact([*parts, *also, *self.noted, *(Put(row) for row in owed)])
+        except Cancelled:
             raise Changed("what the report is about was changed meanwhile") from None
+        return [Key(row.pk, row.sk) for row in owed]
 
 
 def _spell(value: Any) -> str:

@@ -395,8 +395,7 @@ def rows_of(
     own = keys.owt_subscription(room_id, subscription.kind, identity)
     if not isinstance(subscription, Call):
         return [own], Counts(others=1), []
-    heard = subscription.input
-    rows = [own, keys.owt_participant(room_id, identity)]
-    if not heard:  # it may come at this moment, and hang on the participant
+    rows, heard = [own, keys.owt_participant(room_id, identity)], subscription.input
+    if not heard:  # it may come at this moment, and hangs on the participant then
         return rows, Counts(participants=1, others=1), [(ended.PARTICIPANT, identity)]
     return [*rows, keys.owt_stream(room_id, heard)], Counts(1, 1, 1), [(ended.STREAM, heard)]
