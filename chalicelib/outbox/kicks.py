@@ -20,18 +20,23 @@ BACKUP_DELAY_S: Final = 5
 
 Local = Callable[[str], None]
 _local: list[Local] = []
+_aside: list[Local] = []
 
 
-def install(local: Local | None) -> None:
-    """Have kicks without delay served in this process at once; a gateway that runs the handlers does this."""
+def install(local: Local | None, aside: Local | None = None) -> None:
+    """Have kicks without delay served in this process at once; a gateway that runs the handlers does this.
+
+    `aside` serves those that may take their time; where it is missing, `local` does.
+    """
     _local[:] = [local] if local is not None else []
+    _aside[:] = [each for each in (aside, local) if each is not None][:1]
 
 
-def here(body: str) -> bool:
+def aside(body: str) -> bool:
     """Have a kick served in this process by a thread that may take its time; `False` where there is none."""
-    if not _local or waits.hosted():
+    if not _aside or waits.hosted():
         return False
-    _local[0](body)
+    _aside[0](body)
     return True
 
 

@@ -288,7 +288,7 @@ def work(records: Sequence[dict[str, Any]]) -> list[str]:
             log.error("a message of the work queue that nobody can read was dropped")
             bury("unreadable", Key("", ""), "nobody can read this message", 1, str(record.get("body"))[:2000])
             continue
-        if kind in _slow and kicks.here(record["body"]):
+        if kind in _slow and kicks.aside(record["body"]):
             continue
         try:
             worker(key)

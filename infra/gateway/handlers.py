@@ -218,7 +218,7 @@ class Pool:
     """
 
     def __init__(
-        self, handlers: Handlers, mailbox: Mailbox, threads: int, name: str, waiting: int = 0
+        self, handlers: Handlers, mailbox: Mailbox | None, threads: int, name: str, waiting: int = 0
     ) -> None:
         self._handlers = handlers
         self._mailbox = mailbox
@@ -271,7 +271,7 @@ class Pool:
             return True
 
     def _run(self) -> None:
-        get, call, put = self._jobs.get, self._handlers.call, self._mailbox.put
+        get, call, mailbox = self._jobs.get, self._handlers.call, self._mailbox
         waits.hosted_by(self)
         while True:
             job = get()
@@ -285,8 +285,8 @@ class Pool:
             except BaseException as raised:
                 error = raised
                 log.failure("handler failed", raised, handler=name, request_id=request_id)
-            if done is not None:
-                put(done, result, error)
+            if done is not None and mailbox is not None:
+                mailbox.put(done, result, error)
             del job, event, result, error, done
             if self._is_surplus():
                 return

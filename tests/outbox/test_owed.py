@@ -217,6 +217,20 @@ def test_slow_work_is_left_to_a_thread_that_may_take_its_time_where_there_is_one
     assert served == [KEY, KEY]
 
 
+def test_slow_work_may_have_threads_of_its_own_where_other_kicks_go_to_the_queue(table, served, monkeypatch):
+    monkeypatch.setattr(owed, "_slow", {"job"})
+    aside: list[str] = []
+    body = kicks.spell("job", KEY)
+    kicks.install(None, aside=aside.append)
+    try:
+        assert kicks.kick("job", KEY)
+        assert (bodies(table), aside) == ([body], [])
+        assert owed.work([{"messageId": "1", "body": body}]) == []
+    finally:
+        kicks.install(None)
+    assert (aside, served) == ([body], [])
+
+
 def test_a_kind_may_have_its_own_way_to_be_replayed(table, monkeypatch):
     monkeypatch.setattr(owed, "_replayers", {"job": lambda letter: replayed.append(letter.body)})
     replayed: list[object] = []
