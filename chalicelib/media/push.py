@@ -97,12 +97,12 @@ class _Run:
         known: str | None = self._row.latest
         try:
             while True:
-                queue, _ = writes.query(PushRow, self._key.pk, consistent=True, at_least=FIRST, limit=PAGE)
+                queue, more = writes.query(PushRow, self._key.pk, consistent=True, at_least=FIRST, limit=PAGE)
                 for push in queue:
                     self._keep()
                     self._deliver(push)
                     owed.insist(partial(writes.delete, push.pk, push.sk))
-                if queue:
+                if more is not None:
                     continue
                 # Whoever wrote a command after `known` was read has changed the row: then there is more.
                 if owed.finish(self._row, unless=PusherRow.latest != known):

@@ -165,7 +165,7 @@ def test_commands_that_wait_already_are_not_waited_for(acme):
     assert took < 5
 
 
-def test_a_worker_that_waits_gets_a_command_as_soon_as_it_is_there(boss, acme, other, later):
+def test_a_worker_that_waits_gets_a_command_as_soon_as_it_is_there(boss, acme, later):
     room = acme.room()
     for api, query in ((acme, ""), (acme, f"&room={room}"), (boss, "")):
         there = set(listed(boss))

@@ -74,9 +74,11 @@ class Taking:
     room: str
     report: str = ""
     node: str = ""
+    also: Sequence[Part] = ()
+    """What else is written with something that comes in, or changes."""
 
     @property
-    def noted(self) -> list[Part]:
+    def noted(self) -> list[Put]:
         """What notes the report, provided that nobody else has."""
         if not self.report:
             return []
@@ -88,7 +90,7 @@ class Taking:
     def parts(self) -> list[Part]:
         """The same, and that what the node carried before has gone."""
         there = [Check(ended.node_key(self.room, self.node), ABSENT)] if self.node else []
-        return [*self.noted, *there]
+        return [*self.noted, *there, *self.also]
 
     def read(self, *wanted: Key, gone: Sequence[Key] = ()) -> tuple[RoomState, list[Raw | None]]:
         """The room and these rows of it, by one read; of `gone` there may be none.
@@ -176,12 +178,13 @@ def ignore(on: Taking, made: Sequence[Command] = ()) -> None:
 
     Raises `Duplicate`, `Unavailable`.
     """
-    parts = [*on.noted, *commands.parts(made)]
-    if not parts:
-        return
+    noted, ordered = on.noted, commands.parts(made)
     try:
-        writes.transact(parts)
-    except Cancelled:
+        if ordered:
+            writes.transact([*noted, *ordered])
+        elif noted:
+            writes.put(noted[0].row, noted[0].condition)
+    except (Cancelled, writes.Refused):
         raise Duplicate(on.report) from None
     commands.wake(made)
 
