@@ -442,7 +442,8 @@ def test_a_command_stands_for_a_day(there, monkeypatch):
     row = writes.get(CommandRow, *commands.key_of(made.id))
     assert row is not None
     assert row.expires_at == int(made.created) + 86400
-    assert (row.due, row.then) == (None, None)
+    assert row.due is None
+    assert row.then is None
     monkeypatch.setattr("chalicelib.clock.now", lambda: made.created + 86401)
     assert pending(there.api.service) == []
     assert commands.find(made.id) is None
@@ -464,13 +465,13 @@ def test_what_is_too_large_for_a_command_is_refused_and_changes_nothing(there, m
 def test_a_permission_that_changes_meanwhile_is_told_as_it_is_then(there, monkeypatch):
     mode(monkeypatch, "fire")
     service, ann = there.api.service, there.names["participant"]
-    find, changed = participants._find, []
+    find, changed = participants._find, list[bool]()
 
-    def meanwhile(*where: str) -> Any:
-        row = find(*where)
+    def meanwhile(service: str, room: str, name: str) -> Any:
+        row = find(service, room, name)
         if not changed:
             changed.append(True)
-            participants.update(*where, {Flag("subscribe", "audio"): False})
+            participants.update(service, room, name, {Flag("subscribe", "audio"): False})
         return row
 
     monkeypatch.setattr(participants, "_find", meanwhile)

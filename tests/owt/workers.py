@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import settings, waits
-from chalicelib.owt.actions import acks, orders
+from chalicelib import clock, settings, waits
+from chalicelib.owt.actions import acks
 from chalicelib.owt.command import Command
 from chalicelib.owt.store import commands
 from chalicelib.owt.store.commands import AckedRow
@@ -63,5 +63,5 @@ def while_waiting(monkeypatch: pytest.MonkeyPatch, *worker: Worker) -> list[floa
         return True
 
     monkeypatch.setattr(waits.Waiter, "wait", wait)
-    monkeypatch.setattr(orders.clock, "monotonic", lambda: sum(pauses))
+    monkeypatch.setattr(clock, "monotonic", lambda: sum(pauses))
     return pauses
