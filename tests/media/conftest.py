@@ -1,4 +1,4 @@
-"""Fixtures of the media plane: services that call it in this process."""
+"""Fixtures of the media plane: services, and workers of theirs."""
 
 import pytest
 
@@ -25,3 +25,9 @@ def other(boss: Api) -> Api:
     """Another one."""
     made = ok(boss.post("/services", {"name": "other", "key": "another"}))
     return Api(made["_id"], "another")
+
+
+@pytest.fixture
+def beta(boss: Api) -> Api:
+    """Another one."""
+    return Api(ok(boss.post("/services", {"name": "beta", "key": "s3cret"}))["_id"], "s3cret")
