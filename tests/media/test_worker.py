@@ -215,13 +215,13 @@ def plane(gateway, stack, tmp_path) -> Iterator[Callable[[str], Plane]]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    """A minute of colours and a tone, in the formats of `MEDIA`."""
+    """A minute of colours and a tone, in the formats of `MEDIA`; key frames are rare, as in the field."""
     path: Path = tmp_path_factory.mktemp("source") / "source.mp4"
     inputs = ["testsrc=size=320x240:rate=15", "sine=frequency=440:sample_rate=48000"]
     subprocess.run(
         [tool("ffmpeg"), "-loglevel", "error", "-nostdin"]
         + [text for each in inputs for text in ("-f", "lavfi", "-i", each)]
-        + ["-t", "60", "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-g", "15"]
+        + ["-t", "60", "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-g", "75"]
         + ["-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2", "-movflags", "+faststart", str(path)],
         check=True,
         timeout=60,
