@@ -135,6 +135,23 @@ def test_no_address_makes_it_read_files(url):
         worker.Pull("1", connection, {"audio": "auto", "video": "auto"})
 
 
+def packet(pid: int, name: bytes, *, key: bool = False) -> bytes:
+    """A packet of an MPEG-TS; what begins a key frame says so in its adaptation field."""
+    flags = b"\x30\x01\x40" if key else b"\x10"
+    return (b"\x47" + pid.to_bytes(2, "big") + flags + name).ljust(worker.PACKET, b"\0")
+
+
+def test_whoever_joins_begins_with_the_tables_and_the_last_key_frame():
+    tables = packet(0, b"PAT") + packet(0x1000, b"PMT")
+    first, second = packet(0x100, b"1", key=True), packet(0x100, b"2", key=True)
+    sound, between = packet(0x101, b"a", key=True), packet(0x100, b"b")
+    recent = worker.Recent()
+    came = tables + between + first + sound + tables + second + between + sound
+    whole = b"".join(recent.add(came[at : at + 100]) for at in range(0, len(came), 100))
+    assert whole == came
+    assert bytes(recent.packets) == tables + second + between + sound
+
+
 # The whole loop
 
 
