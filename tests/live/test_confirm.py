@@ -211,18 +211,17 @@ def test_of_many_changes_at_once_every_one_that_was_confirmed_took_effect(start)
     _, (service,) = start(1, TIMEOUT_S)
     room = service.room()
     with service.worker(lambda _: {"ok": True}):
-        made = [service.begin(room)[1]["id"] for _ in range(5)]
+        made: list[str] = [service.begin(room)[1]["id"] for _ in range(5)]
 
-        def mute(number: int) -> tuple[int, Any]:
-            track, stream = (
-                {"op": "replace", "path": "/media/audio/status", "value": "inactive"},
-                made[number % 5],
-            )
-            mix = {"op": "add", "path": "/info/inViews", "value": "common"}
-            return service.ask("PATCH", f"/v1/rooms/{room}/streams/{stream}", [track if number % 2 else mix])
+        def change(number: int) -> tuple[int, Any]:
+            muted = {"op": "replace", "path": "/media/audio/status", "value": "inactive"}
+            mixed = {"op": "add", "path": "/info/inViews", "value": "common"}
+            path = f"/v1/rooms/{room}/streams/{made[number % len(made)]}"
+            answer: tuple[int, Any] = service.ask("PATCH", path, [muted if number % 2 else mixed])
+            return answer
 
         with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(mute, range(20)))
+            answers = list(pool.map(change, range(20)))
         assert [status for status, _ in answers] == [200] * 20
     for stream in service.forward(room).values():
         assert stream["info"]["inViews"] == ["common"]

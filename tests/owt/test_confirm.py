@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib import settings
 from chalicelib.errors import Unavailable, ValidationError
 from chalicelib.outbox import owed
 from chalicelib.owt import purge
@@ -645,8 +646,8 @@ def test_storage_that_fails_while_a_request_waits_is_looked_at_again(there, monk
 
 
 def test_waiting_takes_nothing_from_the_time_that_a_request_has_for_storage(there, monkeypatch):
-    confirm(monkeypatch)
     monkeypatch.setenv("FOYER_STORAGE_BUDGET_S", "3")
+    settings.reset()
     mode(monkeypatch, "confirm", CONFIRM_TIMEOUT_S="20")
     pauses = while_waiting(monkeypatch)
     assert refusal(post(there, "streaming-ins", furnished.streaming_in)) == REFUSED

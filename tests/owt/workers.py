@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, settings, waits
+from chalicelib import clock, waits
+from chalicelib.owt import media_settings
 from chalicelib.owt.actions import acks
 from chalicelib.owt.command import Command
 from chalicelib.owt.store import commands
@@ -19,7 +20,7 @@ def mode(monkeypatch: pytest.MonkeyPatch, name: str, **environ: str) -> None:
     monkeypatch.setenv("MEDIA_MODE", name)
     for each, value in environ.items():
         monkeypatch.setenv(each, value)
-    settings.reset()
+    media_settings.get.cache_clear()  # the others, and the clients made of them, stay
 
 
 def pending(service: str) -> list[Command]:
