@@ -27,9 +27,11 @@ if REST or SOCKETS:
 
 if REST or WORK:
     from chalicelib.media import settings as webhooks
+    from chalicelib.media import streams
     from chalicelib.owt.store import commands
 
     commands.follow(webhooks.wanted)
+    commands.undertake((streams.STOP, streams.wanted))
 
 if REST or WORK:
     from chalicelib.loop import secrets as loop_secrets
@@ -130,6 +132,8 @@ if WORK:
     from chalicelib.wcs import store as wcs_store
 
     owed.serve(wcs_store.STALE, reaper.look)
+    owed.serve(wcs_store.FOLLOW, streams.follow)
+    owed.serve(streams.STOP, streams.stop)
 
 
 @app.on_ws_connect()

@@ -14,7 +14,8 @@ CONFIRM: Final = "confirm"
 MODES: Final = (STORE, FIRE, CONFIRM)
 LONGEST_CONFIRM_S: Final = 20.0
 """API Gateway waits 29 s for an answer, and what is given up has to be undone within it."""
-OURS: Final = ("MEDIA_", "CONFIRM_", "COMMAND_")
+OURS: Final = ("MEDIA_MODE", "CONFIRM_TIMEOUT_", "COMMAND_WEBHOOK_")
+"""Shorter beginnings are those of variables of other programs too."""
 
 
 @dataclass(frozen=True)

@@ -215,6 +215,11 @@ def owt_acked(service_id: str, command_id: str) -> Key:
     return Key(f"oA{service_id}", command_id)
 
 
+def owt_errand(command_id: str) -> Key:
+    """A command that somebody besides the workers still has to carry out."""
+    return Key(f"oE{command_id}", ONLY)
+
+
 def owt_pushes(room_id: str) -> str:
     """The partition of what somebody is to be told of a room's commands, in the order of time."""
     return f"oQ{room_id}"

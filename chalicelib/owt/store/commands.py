@@ -77,6 +77,16 @@ class PushRow(Item):
         return float((self.expires_at or 0) - PUSH_KEPT_S + command.LIVES_S)
 
 
+class ErrandRow(OwedRow):
+    """A command that somebody besides the workers still has to carry out, whatever these make of it."""
+
+    command = UnicodeAttribute()
+    service = UnicodeAttribute()
+    room = UnicodeAttribute()
+    kind = UnicodeAttribute()
+    target = UnicodeAttribute()
+
+
 class PusherRow(OwedRow):
     """Who tells of a room's commands, and the last one written; it owes as long as there are any."""
 
@@ -99,6 +109,19 @@ def follow(*wanted: Wanted) -> None:
 def followed(made: Command) -> bool:
     """Whether somebody besides the workers is to be told of a command."""
     return any(wanted(made) for wanted in _followers)
+
+
+_errands: list[tuple[str, Wanted]] = []
+
+
+def undertake(*errands: tuple[str, Wanted]) -> None:
+    """Have each command that is wanted be owed as an errand of this kind; the composition root does this."""
+    _errands[:] = errands
+
+
+def errand(made: Command) -> str | None:
+    """The kind of errand that a command is, if it is one."""
+    return next((kind for kind, wanted in _errands if wanted(made)), None)
 
 
 # Writing
@@ -157,7 +180,7 @@ def parts(made: Iterable[Command]) -> list[Part]:
     """What a transaction has to write beside the state that these commands follow from."""
     found: dict[Key, Part] = {}
     for each in made:
-        for part in [Put(new_row(each)), *push_parts(each)]:
+        for part in [Put(new_row(each)), *push_parts(each), *errand_parts(each)]:
             # Those of one room have their pusher's row in common, and its last change says it all.
             found[_where(part)] = part
     return list(found.values())
@@ -178,6 +201,26 @@ def push_parts(made: Command) -> list[Part]:
         expires_at=int(made.created) + PUSH_KEPT_S,
     )
     return [Put(row), Change(where, _begin(where, made.id))]
+
+
+def errand_parts(made: Command) -> list[Part]:
+    """What makes a command an errand that is owed; nothing where it is none."""
+    kind = errand(made)
+    if kind is None:
+        return []
+    where = keys.owt_errand(made.id)
+    row = ErrandRow(
+        *where,
+        command=made.id,
+        service=made.service,
+        room=made.room,
+        kind=made.kind,
+        target=made.target,
+        due=keys.due(kind, where.pk),
+        due_at=clock.now(),
+        expires_at=int(made.created) + command.LIVES_S,
+    )
+    return [Put(row)]
 
 
 def push_again(room: str, command_id: str, text: str) -> None:
@@ -220,6 +263,10 @@ def wake(made: Collection[Command]) -> None:
     rooms = {each.room for each in made if followed(each)}
     for room in rooms:
         kicks.kick(PUSH, keys.owt_pusher(room))
+    for each in made:
+        kind = errand(each)
+        if kind is not None:
+            kicks.kick(kind, keys.owt_errand(each.id))
 
 
 class Beside(msgspec.Struct, frozen=True):

@@ -74,6 +74,8 @@ class Taking:
     room: str
     report: str = ""
     node: str = ""
+    also: Sequence[Part] = ()
+    """What else is written with something that comes in, or changes."""
 
     @property
     def noted(self) -> list[Put]:
@@ -88,7 +90,7 @@ class Taking:
     def parts(self) -> list[Part]:
         """The same, and that what the node carried before has gone."""
         there = [Check(ended.node_key(self.room, self.node), ABSENT)] if self.node else []
-        return [*self.noted, *there]
+        return [*self.noted, *there, *self.also]
 
     def read(self, *wanted: Key, gone: Sequence[Key] = ()) -> tuple[RoomState, list[Raw | None]]:
         """The room and these rows of it, by one read; of `gone` there may be none.
