@@ -50,7 +50,8 @@ ANSWER_S = 10
 REPEAT_S = (0.2, 1, 5, 15, 30)
 PROBE_S = 8
 """For how long a source may be silent; in `confirm` a caller waits, by default for ten seconds."""
-START_S = 0.5
+START_S = 8
+LONGEST_REASON = 300
 FINISH_S = 15
 URGE_S = 2
 CHUNK = 65536
@@ -182,7 +183,7 @@ class Tool:
         return not self.runs
 
     def finish(self) -> str:
-        """Have it end, and tell what it complained about last; empty if it did not."""
+        """Have it end, and tell what it complained about; empty if it did not."""
         for urge in (self.process.terminate, self.process.kill):
             if self.runs:
                 urge()
@@ -191,8 +192,8 @@ class Tool:
             return ""
         with self._complaints as file:
             file.seek(0)
-            lines = file.read().decode(errors="replace").strip().splitlines()
-        return re.sub(r"^\[[^]]*\] ", "", lines[-1])[:200] if lines else ""
+            lines = file.read(LONGEST_REASON).decode(errors="replace").splitlines()
+        return "; ".join(re.sub(r"^\[[^]]*\] ", "", line) for line in lines)
 
 
 def ffmpeg(*arguments: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL) -> Tool:
@@ -266,9 +267,11 @@ class Pull:
         )
         self.add(Sink(probe))
         threading.Thread(target=self._hand_on, daemon=True).start()
-        self.media = media_of(self._found_by(probe))
-        if not any(self.media.values()):
-            raise Failed(self.stop() or "the source gives no media")
+        found = self._found_by(probe)
+        self.media = media_of(found)
+        # MPEG-TS takes any codec, and says of those that it does not know that they are data.
+        if not any(self.media.values()) or any(each.get("codec_type") == "data" for each in found):
+            raise Failed(self.stop() or "there is nothing, or a codec that this worker does not carry")
 
     def _found_by(self, probe: Tool) -> list[dict[str, Any]]:
         assert probe.process.stdout is not None
@@ -395,15 +398,30 @@ class Output:
         """Begin.  Raises `Failed`."""
         self.name = name
         self.source = source
+        self._writes = False
+        self._told = threading.Event()
         self.tool = ffmpeg(
-            *("-analyzeduration", "1000000", "-f", "mpegts", "-i", "pipe:0", *options), stdin=subprocess.PIPE
+            *("-nostats", "-progress", "pipe:1", "-stats_period", "0.2"),
+            *("-analyzeduration", "1000000", "-f", "mpegts", "-i", "pipe:0", *options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self._sink = Sink(self.tool)
         source.add(self._sink)
-        # What it cannot do it says at once.
-        if self.tool.wait(START_S):
+        threading.Thread(target=self._watch, daemon=True).start()
+        self._told.wait(START_S)
+        if not self._writes:
             source.drop(self._sink)
-            raise Failed(self.tool.finish() or "ffmpeg did not begin")
+            raise Failed(self.tool.finish() or "nothing could be written in time")
+
+    def _watch(self) -> None:
+        """It tells of its progress once it writes, or ends."""
+        assert self.tool.process.stdout is not None
+        with self.tool.process.stdout as pipe:
+            for _ in pipe:
+                self._writes = True
+                self._told.set()
+        self._told.set()
 
     def stop(self) -> None:
         """Let it write its end: a file whose end is missing may not play."""

@@ -8,13 +8,12 @@ import base64
 import hmac
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 from chalicelib import clock, waits
-from chalicelib.errors import Unavailable
 from chalicelib.media import settings
 from chalicelib.media.settings import Endpoint
 from chalicelib.outbox import kicks, outgoing, owed
@@ -22,11 +21,12 @@ from chalicelib.outbox.outgoing import Limits, Outcome
 from chalicelib.outbox.owed import DeadRow, Schedule
 from chalicelib.owt.command import Command
 from chalicelib.owt.store import commands
-from chalicelib.owt.store.commands import PusherRow, PushRow, Wanted
+from chalicelib.owt.store.commands import PusherRow, PushRow
 from chalicelib.store import keys, writes
 from chalicelib.store.attributes import NumberAttribute
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
+from chalicelib.store.writes import Overfull
 
 log = logging.getLogger(__name__)
 
@@ -49,22 +49,11 @@ PAGE: Final = 25
 FIRST: Final = "0"
 """Where commands begin behind the row that owes them."""
 
-Tell = Callable[[Command], None]
-_others: list[tuple[Wanted, Tell]] = []
-
 
 class SilencedRow(Item):
     """An address that nothing is sent to any more: it answered that it is gone."""
 
     since = NumberAttribute()
-
-
-def also(wanted: Wanted, tell: Tell) -> None:
-    """Tell somebody in this process, before any webhook, of what it wants; the composition root does this.
-
-    What `tell` raises as `Unavailable` has the command told again, as for a webhook.
-    """
-    _others.append((wanted, tell))
 
 
 def serve(key: Key) -> None:
@@ -77,6 +66,9 @@ def serve(key: Key) -> None:
 def replay(letter: DeadRow) -> None:
     """Have a command that was given up sent again, whatever has become of its time.  Raises `Unavailable`."""
     body: Any = letter.body
+    if not body:
+        log.warning("a dead letter without its command was too large to be kept: %s", letter.reason)
+        return
     commands.push_again(body["room"], body["id"], body["command"])
 
 
@@ -95,8 +87,8 @@ class _Run:
     def __init__(self, row: PusherRow) -> None:
         self._row = row
         self._key = Key(row.pk, row.sk)
-        self._tries = int(row.attempts)
-        """How often the oldest command was taken on, this time included."""
+        self._tries = 0
+        """How often the oldest command was sent, in earlier runs too."""
         self._until = clock.monotonic() + AT_ONCE_S
         self._silenced: dict[str, bool] = {}
 
@@ -105,13 +97,12 @@ class _Run:
         known: str | None = self._row.latest
         try:
             while True:
-                queue, _ = writes.query(PushRow, self._key.pk, consistent=True, at_least=FIRST, limit=PAGE)
+                queue, more = writes.query(PushRow, self._key.pk, consistent=True, at_least=FIRST, limit=PAGE)
                 for push in queue:
                     self._keep()
                     self._deliver(push)
-                    writes.delete(push.pk, push.sk)
-                    self._tries = 1
-                if queue:
+                    owed.insist(partial(writes.delete, push.pk, push.sk))
+                if more is not None:
                     continue
                 # Whoever wrote a command after `known` was read has changed the row: then there is more.
                 if owed.finish(self._row, unless=PusherRow.latest != known):
@@ -130,7 +121,7 @@ class _Run:
     def _keep(self) -> None:
         """Make sure that the room stays with this worker for one more request.  Raises `_Stopped`."""
         if clock.monotonic() > self._until:
-            if owed.hold(self._row, lease_s=0.0, also=[PusherRow.attempts.set(self._tries - 1)]):
+            if owed.hold(self._row, lease_s=0.0):
                 kicks.kick(commands.PUSH, self._key)
             raise _Stopped
         if float(self._row.due_at) - clock.now() < LEASE_S / 2 and not owed.hold(self._row, lease_s=LEASE_S):
@@ -139,21 +130,11 @@ class _Run:
     def _deliver(self, push: PushRow) -> None:
         """Tell of one command, or see that nobody has to be told.  Raises `_Stopped`, `Unavailable`."""
         made = _read(push.command)
-        tells = [tell for wanted, tell in _others if wanted(made)]
+        self._tries = int(self._row.tries) if self._row.head == push.sk else 0
         endpoint = settings.get().of(made.service)
-        if endpoint is not None and self._is_silenced(endpoint):
-            endpoint = None
-        if not (tells or endpoint) or not self._is_open(push, made):
+        if endpoint is None or self._is_silenced(endpoint) or not self._is_open(push, made):
             return
-        for tell in tells:
-            try:
-                tell(made)
-            except Unavailable as error:
-                self._later(push, made, str(error))
-                return
-        # Who was told first may have carried it out.
-        if endpoint is None or (tells and not self._is_open(push, made)):
-            return
+        self._tries += 1
         outcome = _send(endpoint, made.id, push.command)
         if outcome.accepted:
             return
@@ -187,8 +168,8 @@ class _Run:
             return
         # Nothing waits behind a command whose time is over.
         delay_s = min(delay_s, max(0.0, push.lives_until - clock.now()))
-        self._row.attempts = self._tries
-        tried = [PusherRow.attempts.set(self._tries)]
+        tried = [PusherRow.head.set(push.sk), PusherRow.tries.set(self._tries)]
+        self._row.attempts = 0  # it is the schedule that gives up
         owed.postpone(commands.PUSH, self._row, reason, delay_s=delay_s, also=tried)
         raise _Stopped
 
@@ -208,8 +189,11 @@ class _Run:
 
 def _bury(push: PushRow, made: Command, reason: str, tries: int) -> None:
     body = {"room": made.room, "id": made.id, "command": push.command}
-    where = Key(push.pk, push.sk)
-    owed.insist(partial(owed.bury, commands.PUSH, where, f"{made.id}: {reason}", tries, body))
+    bury = partial(owed.bury, commands.PUSH, Key(push.pk, push.sk), f"{made.id}: {reason}", tries)
+    try:
+        owed.insist(partial(bury, body))
+    except Overfull:
+        owed.insist(bury)
 
 
 def _read(text: str) -> Command:

@@ -8,6 +8,7 @@ was gone when the row was written.
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -38,6 +39,8 @@ WORK_S: Final = 20.0
 """A run ends after that, and what is left is for the next one; a lease is longer."""
 INLINE_S: Final = 1.5
 """The same within a request."""
+FED_AT_ONCE: Final = 96
+"""So many streams are removed before what was fed by them is looked for."""
 FINISH_S: Final = 5.0
 """So long is waited for what another worker has at hand."""
 FINISH_PAUSE_S: Final = 0.05
@@ -135,25 +138,19 @@ def _end_all(run: Run, row: EndedRow) -> None:
     room_id = row.pk[len(keys.owt_room_partition("")) :]
     what, names = ended.what_ended(Key(row.pk, row.sk)), set(row.names)
     if what == ended.VIEW:
-        _end_subscriptions(run, room_id, {ended.mixed_source(name) for name in names}, set())
+        _end_subscriptions(run, room_id, {ended.mixed_source(name) for name in names}, ())
         writes.batch(deletes=[keys.owt_view(room_id, name) for name in names])
         return
     if what == ended.STREAM:
-        _end_subscriptions(run, room_id, {ended.forward_source(name) for name in names}, set())
+        _end_subscriptions(run, room_id, {ended.forward_source(name) for name in names}, ())
         return
     if what == ended.NODE:
         _end_node(run, room_id, names)
         return
-    _end_owned(run, room_id, names)
+    _end_streams(run, room_id, "owner", names, names)
 
 
-def _end_owned(run: Run, room_id: str, owners: set[str]) -> None:
-    """Remove what hung on participants that ended: their streams, what is fed by these, their calls."""
-    streams = _end_streams(run, room_id, "owner", owners)
-    _end_fed(run, room_id, streams, owners)
-
-
-def _end_fed(run: Run, room_id: str, streams: Sequence[str], calls: set[str]) -> None:
+def _end_fed(run: Run, room_id: str, streams: Sequence[str], calls: Collection[str]) -> None:
     """Remove what took something of streams that were removed, and these calls."""
     _end_subscriptions(run, room_id, {ended.forward_source(name) for name in streams}, calls)
     writes.batch(deletes=[keys.owt_ended(room_id, ended.STREAM, name) for name in streams])
@@ -161,28 +158,41 @@ def _end_fed(run: Run, room_id: str, streams: Sequence[str], calls: set[str]) ->
 
 def _end_node(run: Run, room_id: str, nodes: set[str]) -> None:
     """Remove what media nodes carried that are gone: streams, then subscriptions, then participants."""
-    _end_fed(run, room_id, _end_streams(run, room_id, "node", nodes), set())
-    _end_subscriptions(run, room_id, set(), set(), nodes)
+    _end_streams(run, room_id, "node", nodes)
+    _end_subscriptions(run, room_id, set(), (), nodes)
     for some in _end_rows(run, room_id, "p#", "node", nodes):
-        _end_owned(run, room_id, set(some))
+        _end_streams(run, room_id, "owner", set(some), set(some))
         writes.batch(deletes=[keys.owt_ended(room_id, ended.PARTICIPANT, name) for name in some])
 
 
-def _end_streams(run: Run, room_id: str, attribute: str, names: set[str]) -> list[str]:
-    """Remove the streams that have one of these names as their owner, or as their node; their ids.
-
-    When time is up, those that nothing took anything of are done with.
-    """
+def _end_streams(
+    run: Run, room_id: str, attribute: str, names: set[str], calls: Collection[str] = ()
+) -> None:
+    """Remove the streams that have one of these names as their owner, or as their node, what was fed by them,
+    and these calls."""
     removed: list[str] = []
     try:
         for some in _end_rows(run, room_id, "w#", attribute, names):
             removed += some
+            if len(removed) >= FED_AT_ONCE:
+                _end_fed(run, room_id, removed, ())
+                removed.clear()
+        _end_fed(run, room_id, removed, calls)
     except TimeIsUp:
-        fed = {source for raw in _rows(room_id, "y#") for source in _texts(raw, "sources")}
-        alone = [name for name in removed if ended.forward_source(name) not in fed]
-        writes.batch(deletes=[keys.owt_ended(room_id, ended.STREAM, name) for name in alone])
+        _let_go(room_id, removed)
         raise
-    return removed
+
+
+def _let_go(room_id: str, streams: Sequence[str]) -> None:
+    """Leave what was fed by streams that were removed to the rows that say so, where there is any."""
+    fed = {source for raw in _rows(room_id, "y#") for source in _texts(raw, "sources")}
+    alone = [name for name in streams if ended.forward_source(name) not in fed]
+    writes.batch(deletes=[keys.owt_ended(room_id, ended.STREAM, name) for name in alone])
+    for name in set(streams) - set(alone):
+        key = keys.owt_ended(room_id, ended.STREAM, name)
+        with suppress(writes.Refused):  # it was seen to already
+            writes.update(*key, [OwedRow.due_at.set(clock.now())], OwedRow.pk.exists())
+            kicks.kick(ended.END, key)
 
 
 ROWS: Final = {"p#": ended.PARTICIPANT, "w#": ended.STREAM}
@@ -218,7 +228,7 @@ def _count(some: Sequence[Raw]) -> Counts:
 
 
 def _end_subscriptions(
-    run: Run, room_id: str, sources: set[str], calls: set[str], nodes: Collection[str] = ()
+    run: Run, room_id: str, sources: set[str], calls: Collection[str], nodes: Collection[str] = ()
 ) -> None:
     """Remove the subscriptions that take something of these sources, or that these nodes carried, and these
     calls.

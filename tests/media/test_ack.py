@@ -48,14 +48,14 @@ def test_a_command_that_is_acknowledged_waits_no_more(acme):
         assert (outcome.ok, outcome.reason) == (noted, reason)
 
 
-def test_a_second_acknowledgement_changes_nothing(acme, table):
+def test_a_second_acknowledgement_changes_nothing(acme, stack):
     room = acme.room()
     for first, second in ((OK, OK), (OK, FAILED), (FAILED, OK), (FAILED, FAILED)):
         made = order(acme.service, room)
         assert Worker(acme).ack(made.id, first).status == 204
-        before = table.rows()
+        before = stack.rows()
         assert Worker(acme).ack(made.id, second).status == 204
-        assert table.rows() == before
+        assert stack.rows() == before
 
 
 def test_what_became_of_a_command_is_known_for_a_day(acme, made, monkeypatch):
@@ -73,11 +73,11 @@ NOT_WORDS: Final[tuple[Any, ...]] = (
 )
 
 
-def test_what_is_no_acknowledgement_is_bad_and_changes_nothing(acme, made, table):
-    before = table.rows()
+def test_what_is_no_acknowledgement_is_bad_and_changes_nothing(acme, made, stack):
+    before = stack.rows()
     for body in NOT_WORDS:
         assert refusal(Worker(acme).ack(made.id, body)) == BAD, body
-    assert table.rows() == before
+    assert stack.rows() == before
     assert waiting(acme) == [made.id]
 
 
@@ -87,11 +87,11 @@ def test_a_body_that_is_no_json_is_bad(acme, made):
         assert refusal(answer) == BAD
 
 
-def test_a_malformed_result_leaves_the_command_waiting(acme, table):
+def test_a_malformed_result_leaves_the_command_waiting(acme, stack):
     made = order(acme.service, acme.room(), Kind.STREAM_START, "s1", {})
-    before = table.rows()
+    before = stack.rows()
     assert refusal(Worker(acme).ack(made.id, {"ok": True, "result": {"media": 5}})) == BAD
-    assert table.rows() == before
+    assert stack.rows() == before
 
 
 NO_COMMANDS = (
@@ -107,13 +107,13 @@ def test_a_command_that_never_was_is_not_there(boss, acme):
     assert refusal(Worker(acme).ack(f"{'0' * 24}-{acme.service}", OK)) == NO_RESOURCE
 
 
-def test_a_command_of_another_service_is_not_there_but_for_the_super_service(boss, acme, beta, made, table):
-    before = table.rows()
+def test_a_command_of_another_service_is_not_there_but_for_the_super_service(boss, acme, other, made, stack):
+    before = stack.rows()
     for body in (OK, FAILED, None):
-        assert refusal(Worker(beta).ack(made.id, body)) == NO_RESOURCE
-    assert table.rows() == before
+        assert refusal(Worker(other).ack(made.id, body)) == NO_RESOURCE
+    assert stack.rows() == before
     assert Worker(boss).ack(made.id, OK).status == 204
-    assert refusal(Worker(beta).ack(made.id, OK)) == NO_RESOURCE
+    assert refusal(Worker(other).ack(made.id, OK)) == NO_RESOURCE
     assert waiting(acme) == []
 
 
@@ -131,9 +131,9 @@ def test_a_command_that_expired_is_not_there(acme, made, monkeypatch):
     assert refusal(Worker(acme).ack(made.id, OK)) == NO_RESOURCE
 
 
-def test_who_is_nobody_acknowledges_nothing(acme, made, table):
-    before = table.rows()
+def test_who_is_nobody_acknowledges_nothing(acme, made, stack):
+    before = stack.rows()
     liar = Worker(Api(acme.service, "not the key"))
     assert refusal(liar.ack(made.id, OK)) == (401, 1101)
-    assert table.rows() == before
+    assert stack.rows() == before
     assert json.dumps(waiting(acme)) == json.dumps([made.id])

@@ -60,12 +60,12 @@ def test_without_a_limit_a_hundred_are_listed():
     assert pull.read_wish({}) == pull.Wish(room=None, limit=100, wait_s=0.0)
 
 
-def test_a_service_sees_its_own_and_the_super_service_all_in_the_order_of_time(boss, acme, beta):
-    rooms = {api.service: api.room() for api in (boss, acme, beta)}
-    made = [order(api.service, rooms[api.service]) for api in (beta, boss, acme, beta, acme)]
+def test_a_service_sees_its_own_and_the_super_service_all_in_the_order_of_time(boss, acme, other):
+    rooms = {api.service: api.room() for api in (boss, acme, other)}
+    made = [order(api.service, rooms[api.service]) for api in (other, boss, acme, other, acme)]
     assert listed(boss) == [each.id for each in made]
     assert listed(boss, "?limit=3") == [each.id for each in made[:3]]
-    for api in (acme, beta):
+    for api in (acme, other):
         assert listed(api) == [each.id for each in made if each.service == api.service]
 
 
@@ -77,22 +77,22 @@ def test_the_commands_of_one_room_are_those_of_no_other(boss, acme):
         assert listed(api, f"?room={other}&limit=1") == made[1:2]
 
 
-def test_a_room_that_is_not_the_callers_is_not_there(boss, acme, beta):
-    theirs = beta.room()
-    order(beta.service, theirs)
+def test_a_room_that_is_not_the_callers_is_not_there(boss, acme, other):
+    theirs = other.room()
+    order(other.service, theirs)
     for wait in ("", "&wait=5"):
         for room in (theirs, NOBODY, "none", "a" * 3000):
             assert refusal(Worker(acme).waiting(f"?room={room}{wait}")) == NO_ROOM
         assert refusal(Worker(boss).waiting(f"?room={NOBODY}{wait}")) == NO_ROOM
 
 
-def test_that_a_room_was_closed_is_told_though_the_room_is_gone(boss, acme, beta):
+def test_that_a_room_was_closed_is_told_though_the_room_is_gone(boss, acme, other):
     room = acme.room()
     made = order(acme.service, room, Kind.ROOM_CLOSED, room)
     assert acme.delete(f"/rooms/{room}").status == 200
     for api in (acme, boss):
         assert listed(api, f"?room={room}") == [made.id]
-    assert refusal(Worker(beta).waiting(f"?room={room}")) == NO_ROOM
+    assert refusal(Worker(other).waiting(f"?room={room}")) == NO_ROOM
 
 
 def test_what_a_deleted_services_rooms_left_is_the_super_services(boss, acme):
@@ -165,7 +165,7 @@ def test_commands_that_wait_already_are_not_waited_for(acme):
     assert took < 5
 
 
-def test_a_worker_that_waits_gets_a_command_as_soon_as_it_is_there(boss, acme, beta, later):
+def test_a_worker_that_waits_gets_a_command_as_soon_as_it_is_there(boss, acme, later):
     room = acme.room()
     for api, query in ((acme, ""), (acme, f"&room={room}"), (boss, "")):
         there = set(listed(boss))
@@ -261,7 +261,7 @@ def test_who_is_nobody_is_told_nothing(acme):
     assert serve("GET", "/media/v1/commands").status == 401
 
 
-def test_a_page_may_ask_what_it_may_send(table):
+def test_a_page_may_ask_what_it_may_send(stack):
     for path in ("/media/v1/commands", "/media/v1/commands/x/ack"):
         answer = serve("OPTIONS", path)
         assert answer.status == 200

@@ -16,6 +16,9 @@ from typing import Any, Final
 import pytest
 from standardwebhooks import Webhook
 
+from chalicelib.media import reports
+from chalicelib.owt.actions import orders
+from chalicelib.owt.command import Kind
 from infra.children import Child
 from tests.prosody.tools import tool
 from tests.support import mauth
@@ -23,6 +26,7 @@ from tests.support.clients import http_call
 
 ROOT: Final = Path(__file__).parents[2]
 GUIDE: Final = (ROOT / "docs" / "media-plane.md").read_text()
+CONTRACT: Final = (ROOT / "docs" / "contracts" / "media-plane.md").read_text()
 SECRET: Final = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 LANGUAGES: Final = ("python", "js")
 Start = Callable[..., Child]
@@ -62,6 +66,33 @@ def until(reached: Callable[[], Any], child: Child) -> None:
         assert child.poll() is None, child.log()
         assert time.monotonic() < end, child.log()
         time.sleep(0.02)
+
+
+# What there is, named
+
+
+def rows_below(heading: str, document: str) -> set[str]:
+    """The first cells, where they are code, of the tables between a heading and the next one of its kind."""
+    mark = re.escape(heading.split(" ")[0])
+    (section,) = re.findall(
+        rf"^{re.escape(heading)}\n(.*?)(?=^{mark} |\Z)", document, re.MULTILINE | re.DOTALL
+    )
+    return {
+        name
+        for cell in re.findall(r"^\| (`[^|]*`) \|", section, re.MULTILINE)
+        for name in cell.split("`")[1::2]
+    }
+
+
+def dotted(names: set[str]) -> set[str]:
+    return {name for name in names if "." in name}
+
+
+def test_the_guide_names_each_kind_of_command_and_each_type_of_report():
+    assert dotted(rows_below("## Commands", GUIDE)) == set(Kind)
+    assert rows_below("## Acknowledging", GUIDE) == set(orders.ENDS)
+    assert dotted(rows_below("## Reports", GUIDE)) >= set(reports.TYPES)
+    assert dotted(rows_below("## Reports", CONTRACT)) == set(reports.TYPES)
 
 
 # Webhooks

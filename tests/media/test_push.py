@@ -43,7 +43,7 @@ def server():
 
 @pytest.fixture
 def told(monkeypatch):
-    """Have commands sent to an address, or addresses; nothing else follows them."""
+    """Have commands sent to an address, or addresses."""
 
     def configure(url, secret=SECRET, private="true"):
         monkeypatch.setenv("COMMAND_WEBHOOK_URL", url)
@@ -51,7 +51,6 @@ def told(monkeypatch):
         monkeypatch.setenv("COMMAND_WEBHOOK_PRIVATE", private)
         settings.reset()
 
-    monkeypatch.setattr(push, "_others", [])
     return configure
 
 
@@ -105,7 +104,7 @@ def made(*rooms):
 # What is sent
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_command_arrives_as_it_is_listed_and_signed_by_the_standard(server, told):
     told(f"{server.url}/hook?a=1")
     command = order(SERVICE, ROOM, args={"into": ["common"], "name": "Grüße"})
@@ -120,7 +119,7 @@ def test_a_command_arrives_as_it_is_listed_and_signed_by_the_standard(server, to
     assert commands.find(command.id) is not None
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_while_a_secret_is_replaced_both_are_good(server, told):
     told(server.url, f"{OTHER_SECRET} {SECRET}")
     made(ROOM)
@@ -136,7 +135,7 @@ def test_the_signature_is_the_one_that_the_standards_own_library_makes():
     assert push.signature(b"0123456789abcdef01234567", text) == Webhook(SECRET).sign("msg_1", moment, "{}")
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_services_have_addresses_and_secrets_of_their_own(server, told):
     other = "5188b9af6e53c84ffd600500"
     urls = {SERVICE: f"{server.url}/one", other: f"{server.url}/other"}
@@ -152,10 +151,10 @@ def test_services_have_addresses_and_secrets_of_their_own(server, told):
     assert queued("6b0269fdb32ce611868ec9e2") == []
 
 
-@pytest.mark.usefixtures("table")
-def test_without_an_address_nothing_is_owed(table):
+@pytest.mark.usefixtures("stack")
+def test_without_an_address_nothing_is_owed(stack):
     made(ROOM)
-    assert (queued(), pusher(), table.messages()) == ([], None, [])
+    assert (queued(), pusher(), stack.messages()) == ([], None, [])
 
 
 @pytest.mark.parametrize(
@@ -193,7 +192,7 @@ def test_settings_that_cannot_work_stop_the_start_and_tell_no_secret(told, url, 
 # In which order
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_rooms_commands_are_sent_in_their_order(server, told):
     told(server.url)
     ordered = [order(SERVICE, ROOM).id for _ in range(push.PAGE + 3)]
@@ -202,7 +201,7 @@ def test_a_rooms_commands_are_sent_in_their_order(server, told):
     assert pusher() is None
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_what_is_not_taken_holds_up_its_room_and_no_other(server, told, at):
     told(server.url)
     first, second, other = made(ROOM, ROOM, OTHER_ROOM)
@@ -220,7 +219,7 @@ def test_what_is_not_taken_holds_up_its_room_and_no_other(server, told, at):
     assert pusher() is None
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_command_that_comes_while_the_last_one_is_sent_is_sent_too(server, told):
     told(server.url)
     late: list[str] = []
@@ -237,7 +236,7 @@ def test_a_command_that_comes_while_the_last_one_is_sent_is_sent_too(server, tol
     assert pusher() is None
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_command_that_comes_after_the_last_look_is_not_forgotten(server, told, monkeypatch):
     told(server.url)
     (first,) = made(ROOM)
@@ -255,7 +254,7 @@ def test_a_command_that_comes_after_the_last_look_is_not_forgotten(server, told,
     assert pusher() is None
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_a_room_has_one_worker_and_what_a_dead_one_left_is_taken_on(server, told, at):
     told(server.url)
     (first,) = made(ROOM)
@@ -270,7 +269,7 @@ def test_a_room_has_one_worker_and_what_a_dead_one_left_is_taken_on(server, told
     assert not owed.finish(dead)
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_a_worker_whose_time_is_up_leaves_the_rest_to_the_next_one(server, told, monkeypatch):
     told(server.url)
     ordered = [order(SERVICE, ROOM).id for _ in range(3)]
@@ -282,7 +281,7 @@ def test_a_worker_whose_time_is_up_leaves_the_rest_to_the_next_one(server, told,
     assert sent(server) == ordered
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_what_a_worker_has_acknowledged_already_is_not_sent(server, told):
     told(server.url)
     first, second, third = made(ROOM, ROOM, ROOM)
@@ -295,7 +294,7 @@ def test_what_a_worker_has_acknowledged_already_is_not_sent(server, told):
 # Retries
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_retries_follow_the_schedule_under_one_id_until_the_command_expires(server, told, at):
     told(server.url)
     server.usual = answering(503)
@@ -328,7 +327,7 @@ def test_retries_follow_the_schedule_under_one_id_until_the_command_expires(serv
     assert (queued(), pusher()) == ([], None)
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_after_the_last_try_a_command_is_a_dead_letter_and_the_next_one_follows(
     server, told, at, monkeypatch
 ):
@@ -345,7 +344,53 @@ def test_after_the_last_try_a_command_is_a_dead_letter_and_the_next_one_follows(
     assert (queued(), pusher()) == ([], None)
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
+def test_what_keeps_a_worker_from_sending_is_no_try(server, told, at, monkeypatch):
+    told(server.url)
+    monkeypatch.setattr(push, "SCHEDULE", owed.Schedule((1.0,)))
+    (first,) = made(ROOM)
+    with monkeypatch.context() as broken:
+        broken.setattr(commands, "find", lambda _: (_ for _ in ()).throw(Unavailable("storage is away")))
+        for _ in range(2 * owed.ATTEMPTS):
+            with pytest.raises(Unavailable):
+                serve()
+            at(push.LEASE_S + 1)
+    server.behaviours[:] = [answering(500)]
+    serve()
+    assert (queued(), owed.dead_letters()) == ([first.id], [])
+    at(2)
+    serve()
+    assert sent(server) == [first.id] * 2
+    assert pusher() is None
+
+
+@pytest.mark.usefixtures("stack", "still")
+def test_each_command_has_the_whole_schedule_to_itself(server, told, at, monkeypatch):
+    told(server.url)
+    monkeypatch.setattr(push, "SCHEDULE", owed.Schedule((1.0, 1.0)))
+    server.behaviours[:] = [answering(500), answering(500), answering(200), answering(500), answering(500)]
+    first, second = made(ROOM, ROOM)
+    for _ in range(5):
+        serve()
+        at(2)
+    assert sent(server) == [first.id] * 3 + [second.id] * 3
+    assert (pusher(), owed.dead_letters()) == (None, [])
+
+
+@pytest.mark.usefixtures("stack", "still")
+def test_a_command_too_large_for_a_dead_letter_leaves_one_without_it(server, told, monkeypatch):
+    told(server.url)
+    monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
+    server.behaviours[:] = [answering(500)]
+    command = order(SERVICE, ROOM, args={"name": 'ü"' * 50_000})
+    serve()
+    (letter,) = owed.dead_letters()
+    assert (letter.reason, letter.body) == (f"{command.id}: status 500", None)
+    push.replay(letter)
+    assert (queued(), pusher()) == ([], None)
+
+
+@pytest.mark.usefixtures("stack", "still")
 def test_a_dead_letter_that_is_replayed_is_sent_again(server, told, at, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
@@ -364,7 +409,7 @@ def test_a_dead_letter_that_is_replayed_is_sent_again(server, told, at, monkeypa
     assert (queued(), pusher()) == ([], None)
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_dead_letter_that_was_acknowledged_meanwhile_is_not_sent_again(server, told, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
@@ -379,7 +424,7 @@ def test_a_dead_letter_that_was_acknowledged_meanwhile_is_not_sent_again(server,
     assert (queued(), pusher()) == ([], None)
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_replay_while_the_rooms_last_command_is_sent_is_not_forgotten(server, told, monkeypatch):
     told(server.url)
     monkeypatch.setattr(push, "SCHEDULE", owed.Schedule(()))
@@ -402,7 +447,7 @@ def test_a_replay_while_the_rooms_last_command_is_sent_is_not_forgotten(server, 
     assert sent(server) == [first.id, second.id, first.id]
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 @pytest.mark.parametrize(
     ("status", "text", "least", "most"),
     [
@@ -426,7 +471,7 @@ def test_a_server_that_asks_for_patience_gets_it(server, told, status, text, lea
     assert least <= due_in() <= most
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_an_address_that_is_gone_is_not_used_any_more_until_it_is_enabled(server, told):
     told(server.url)
     server.behaviours[:] = [answering(410)]
@@ -453,34 +498,6 @@ def test_an_address_that_is_gone_is_not_used_any_more_until_it_is_enabled(server
     (last,) = made(ROOM)
     serve()
     assert sent(server)[-1] == last.id
-
-
-# Somebody else in this process
-
-
-@pytest.mark.usefixtures("table", "still")
-def test_others_in_this_process_are_told_first_and_again_as_a_webhook_is(server, told, at, monkeypatch):
-    told(server.url)
-    heard: list[str] = []
-    failing = [True]
-
-    def tell(command):
-        heard.append(command.id)
-        if failing:
-            failing.pop()
-            raise Unavailable("storage does not answer")
-        if command.target == "mine":
-            writes.transact(commands.acking(command.id, True))
-
-    push.also(lambda command: command.target in ("mine", "ours"), tell)
-    mine, ours, theirs = (order(SERVICE, ROOM, target=target) for target in ("mine", "ours", "theirs"))
-    serve()
-    assert (heard, server.requests) == ([mine.id], [])
-    at(6)
-    serve()
-    assert heard == [mine.id, mine.id, ours.id]
-    assert sent(server) == [ours.id, theirs.id]
-    assert mine.id not in queued()
 
 
 # Bad servers
@@ -597,7 +614,7 @@ def gigabyte(status):
 
 TAKEN, LATER, SILENCED = "taken", "later", "silenced"
 BAD_SERVERS = [
-    ("refused", refused, LATER, "no connection"),
+    ("refuses", refused, LATER, "no connection"),
     ("reset", behaving(reset), LATER, "no answer that can be read"),
     ("hangs up", behaving(hang_up), LATER, "no answer that can be read"),
     ("speaks no HTTP", behaving(no_http), LATER, "no answer that can be read"),
@@ -636,7 +653,7 @@ def outcome(caplog, place, told, server):
     return found, "".join(reasons)
 
 
-@pytest.mark.usefixtures("table", "still")
+@pytest.mark.usefixtures("stack", "still")
 def test_what_becomes_of_a_command_that_a_bad_server_gets(told, server, caplog, monkeypatch):
     caplog.set_level("INFO", logger="chalicelib.media.push")
     monkeypatch.setattr(push, "WITHIN_S", 0.5)
@@ -652,7 +669,7 @@ def test_what_becomes_of_a_command_that_a_bad_server_gets(told, server, caplog, 
     assert found == [(name, what, reason) for name, _, what, reason in BAD_SERVERS]
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("stack")
 def test_a_server_without_a_trusted_certificate_is_told_nothing(told, tmp_path, monkeypatch):
     certificates = receiver.certificates(tmp_path)
     with receiver.receiving(certificates) as running:

@@ -178,7 +178,7 @@ def test_who_joined_on_a_node_goes_with_it(acme: Api):
 
 MALFORMED: dict[str, list[Any]] = {
     "token": [None, "", 5, True, [], {}],
-    "participant": ["", " ", "a b", "é", "x" * 257, 5, True, [], {}],
+    "participant": ["", "admin", " ", "a b", "é", "x" * 257, 5, True, [], {}],
     "node": ["", "x" * 257, 5, True, [], {}],
 }
 NO_JSON = [b"", b"{", b"\xff", b'{"token": "x", "token": "y"}', b"[" * 100]
@@ -189,7 +189,8 @@ def test_a_malformed_request_is_bad_data(acme: Api):
         for value in values:
             body = {"token": "x", field: value}
             assert refusal(media(acme).post("/tokens/redeem", body)) == BAD, body
-    for whole in (None, [], "token", 5, True, {}):
+    wholes: list[Any] = [None, [], "token", 5, True, {}]
+    for whole in wholes:
         assert refusal(media(acme).post("/tokens/redeem", whole)) == BAD, whole
     for raw in NO_JSON:
         assert refusal(media(acme).call("POST", "/tokens/redeem", NOTHING, raw=raw)) == BAD, raw

@@ -132,9 +132,9 @@ class TestRows:
 
     def test_what_was_asked_for_comes_back_once(self, room):
         made = tokens.create(SERVICE, room, NewToken("Ælice", "viewer", "i", "r"))
-        found, joined = tokens.redeem(made.id)
-        assert found == made
-        assert (joined.user, joined.role) == ("Ælice", "viewer")
+        joined = tokens.redeem(made.id)
+        assert joined.token == made
+        assert (joined.participant.user, joined.participant.role) == ("Ælice", "viewer")
         with pytest.raises(NoToken):
             tokens.redeem(made.id)
 
@@ -148,7 +148,7 @@ class TestRows:
         at(monkeypatch, 1_800_000_000.25)
         first, second = (tokens.create(SERVICE, room, NEW) for _ in range(2))
         at(monkeypatch, 1_800_000_180.0)
-        assert tokens.redeem(first.id)[0] == first
+        assert tokens.redeem(first.id).token == first
         at(monkeypatch, 1_800_000_180.25)
         with pytest.raises(NoToken):
             tokens.redeem(second.id)
@@ -180,7 +180,7 @@ class TestRows:
             redeem = functools.partial(children.decided, functools.partial(tokens.redeem, made.id))
             found = at_once(redeem, redeem)
             names = sorted(type(each).__name__ for each in found)
-            assert names == ["NoToken", "tuple"]
+            assert names == ["Joined", "NoToken"]
 
 
 class TestTextThatComesBack:

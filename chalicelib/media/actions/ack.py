@@ -14,9 +14,6 @@ from chalicelib.owt.errors import BadData, NoResource
 from chalicelib.owt.store import commands
 from chalicelib.wire.untrusted import Json
 
-LONGEST_REASON: Final = 500
-"""Characters; the rest is cut off."""
-
 _ID: Final = re.compile(r"[0-9a-f]{24}-[0-9a-f]{24}")
 
 
@@ -36,7 +33,7 @@ def read_word(body: Json) -> Word:
         reason = body.get("reason")
         if not isinstance(reason, str) or not reason.strip():
             raise BadData("what is not ok has a reason")
-        return Word(False, reason=reason.strip()[:LONGEST_REASON])
+        return Word(False, reason=reason)
     result = body.get("result", {})
     if not isinstance(result, dict):
         raise BadData("result is an object")

@@ -13,14 +13,15 @@ from chalicelib.owt.auth import Caller
 from chalicelib.owt.constraints import OPTIONAL, REQUIRED, Field, Shape, some_text
 from chalicelib.owt.errors import NoRoom, NoToken
 from chalicelib.owt.participant import Participant
-from chalicelib.owt.store import children, rooms, tokens
+from chalicelib.owt.store import children, tokens
+from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.stream import Spelled
 from chalicelib.wire.untrusted import Json
 
 _request: Final = Shape(
     {
         "token": Field(some_text, REQUIRED),
-        "participant": Field(reports.new_id, OPTIONAL),
+        "participant": Field(reports.participant_id, OPTIONAL),
         "node": Field(reports.node, OPTIONAL),
     }
 )
@@ -55,17 +56,16 @@ def redeem(caller: Caller, body: Json) -> Joined:
         raise Unauthenticated("not a token of ours")
     service = None if caller.is_super else caller.service
     wanted, node = asked.get("participant", ""), asked.get("node", "")
-    made, joined = persisting(
+    joined = persisting(
         lambda: children.decided(lambda: tokens.redeem(token_id, service, participant_id=wanted, node=node))
     )
-    return Joined(joined, _room(made.service, made.room))
+    return Joined(joined.participant, _room(joined.state))
 
 
-def _room(service_id: str, room_id: str) -> JoinedRoom:
+def _room(state: RoomState) -> JoinedRoom:
+    labels = [view["label"] for view in state.room.views()]
     try:
-        state = rooms.read(service_id, room_id)
-        labels = [view["label"] for view in state.room.views()]
-        there = participants.listed(service_id, room_id)
-        return JoinedRoom(room_id, labels, there, streams.listed(service_id, room_id, "v1.1"))
+        there = participants.listed(state.service, state.id)
+        return JoinedRoom(state.id, labels, there, streams.listed(state.service, state.id, "v1.1"))
     except NoRoom:  # deleted at this moment, and with it whoever has joined
-        raise NoToken(room_id) from None
+        raise NoToken(state.id) from None

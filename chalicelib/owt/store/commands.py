@@ -91,6 +91,10 @@ class PusherRow(OwedRow):
     """Who tells of a room's commands, and the last one written; it owes as long as there are any."""
 
     latest = UnicodeAttribute(null=True)
+    head = UnicodeAttribute(null=True)
+    """The command that was not taken when it was told last."""
+    tries = NumberAttribute(default=0)
+    """How often that was told."""
 
 
 Wanted = Callable[[Command], bool]

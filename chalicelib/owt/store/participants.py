@@ -131,7 +131,7 @@ def change(
 
     def once() -> Participant:
         row = _find(service_id, room_id, participant_id)
-        stood = {flag: getattr(row, _name(flag)) for flag in flags}
+        stood = {flag: getattr(row, _name(flag)) for flag in FLAGS}
         wanted = {flag: bool(stood[flag]) if value is None else value for flag, value in flags.items()}
         changed = {_name(flag): value for flag, value in wanted.items() if value is not stood[flag]}
         if not changed:

@@ -78,7 +78,7 @@ class Taking:
     """What else is written with something that comes in, or changes."""
 
     @property
-    def noted(self) -> list[Part]:
+    def noted(self) -> list[Put]:
         """What notes the report, provided that nobody else has."""
         if not self.report:
             return []
@@ -178,12 +178,13 @@ def ignore(on: Taking, made: Sequence[Command] = ()) -> None:
 
     Raises `Duplicate`, `Unavailable`.
     """
-    parts = [*on.noted, *commands.parts(made)]
-    if not parts:
-        return
+    noted, ordered = on.noted, commands.parts(made)
     try:
-        writes.transact(parts)
-    except Cancelled:
+        if ordered:
+            writes.transact([*noted, *ordered])
+        elif noted:
+            writes.put(noted[0].row, noted[0].condition)
+    except (Cancelled, writes.Refused):
         raise Duplicate(on.report) from None
     commands.wake(made)
 

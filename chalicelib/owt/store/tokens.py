@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from typing import Final
+from typing import Final, NamedTuple
 
 from chalicelib import clock
 from chalicelib.owt.errors import NoRoom, NoToken, Refused
@@ -10,6 +10,7 @@ from chalicelib.owt.participant import Participant
 from chalicelib.owt.store import children, ended, new_ids, participants
 from chalicelib.owt.store.children import Changed, Counts, Exists
 from chalicelib.owt.store.ended import Ending
+from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.token import LIVES_S, JoinToken, NewToken
 from chalicelib.store import keys, writes
 from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute
@@ -50,6 +51,14 @@ def create(service_id: str, room_id: str, new: NewToken) -> JoinToken:
     return made
 
 
+class Joined(NamedTuple):
+    """Who has joined, by which token, and the room as it was then."""
+
+    token: JoinToken
+    participant: Participant
+    state: RoomState
+
+
 def find(token_id: str) -> JoinToken:
     """A token that may be redeemed still, by one read.  Raises `NoToken`, `Unavailable`."""
     row = writes.get(TokenRow, *keys.owt_token(token_id), consistent=True)
@@ -59,9 +68,7 @@ def find(token_id: str) -> JoinToken:
     return JoinToken(token_id, row.service, row.room, new, float(row.created))
 
 
-def redeem(
-    token_id: str, service: str | None = None, *, participant_id: str = "", node: str = ""
-) -> tuple[JoinToken, Participant]:
+def redeem(token_id: str, service: str | None = None, *, participant_id: str = "", node: str = "") -> Joined:
     """Let the user of a token join, and use the token up: in one transaction, within its three minutes.
 
     Of several at once exactly one succeeds.  With a `service`, only a token of that one's rooms is taken.
@@ -100,4 +107,4 @@ def redeem(
         raise
     except (Exists, Cancelled):
         raise Changed("the token was used, or the room changed, a moment ago") from None
-    return found, participants.of_row(row)
+    return Joined(found, participants.of_row(row), state)
