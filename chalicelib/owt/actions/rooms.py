@@ -1,21 +1,21 @@
 """What callers do with rooms: create, look, list, change, delete (contract 6)."""
 
-import json
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from chalicelib.outbox import kicks
 from chalicelib.owt import purge, room
 from chalicelib.owt.auth import Caller
+from chalicelib.owt.command import Kind
 from chalicelib.owt.errors import BadData
-from chalicelib.owt.store import ended, rooms
+from chalicelib.owt.store import commands, ended, rooms
 from chalicelib.store import keys
+from chalicelib.store.writes import Part
+from chalicelib.wire.reply import LARGEST_ANSWER, sent_length
 from chalicelib.wire.untrusted import Json
 
-LARGEST_ANSWER: Final = 6 * 1024 * 1024 - 16 * 1024
-"""Lambda answers with 6 MB at most; what is left out is for the headers and the envelope."""
 LARGEST_PAGE: Final = 10**9
 
 
@@ -41,7 +41,7 @@ def page(caller: Caller, number: str | None, size: str | None) -> list[msgspec.R
     for some in rooms.page(caller.service, skip, count):
         for each in some:
             answer = each.answer()
-            length += sent_length(answer) + 1
+            length += sent_length(bytes(answer)) + 1
             if length > LARGEST_ANSWER:
                 raise BadData("the list is larger than 6 MB: ask for fewer rooms with per_page")
             found.append(answer)
@@ -68,11 +68,6 @@ def _whole(text: str | None) -> int:
     return min(LARGEST_PAGE, int(plain)) if plain.count("+") + plain.count("-") <= 1 else 0
 
 
-def sent_length(answer: Any) -> int:
-    """How long a document is as a part of what Lambda sends: JSON within JSON."""
-    return len(json.dumps(bytes(answer).decode()))
-
-
 def change(caller: Caller, room_id: str, read_body: Callable[[], Json]) -> msgspec.Raw:
     """Replace the fields that the body has; it is looked at once the room was found.
 
@@ -80,7 +75,18 @@ def change(caller: Caller, room_id: str, read_body: Callable[[], Json]) -> msgsp
     Raises `NoRoom`, `ValidationError`, `Unavailable`.
     """
     known = rooms.read(caller.service, room_id)
-    changed, owed = rooms.replace(known, read_body())
+    written = commands.NOTHING
+
+    def also(version: int) -> Sequence[Part]:
+        nonlocal written
+        args = {"version": version}
+        written = commands.beside(
+            lambda: commands.new(caller.service, room_id, Kind.ROOM_UPDATED, room_id, args)
+        )
+        return written.parts
+
+    changed, owed = rooms.replace(known, read_body(), also)
+    written.sent()
     if owed is not None:
         purge.end(owed)
     return changed.answer()
@@ -88,5 +94,7 @@ def change(caller: Caller, room_id: str, read_body: Callable[[], Json]) -> msgsp
 
 def delete(caller: Caller, room_id: str) -> None:
     """Remove a room, and have what was in it removed.  Raises `NoRoom`, `Unavailable`."""
-    rooms.delete(caller.service, room_id)
+    written = commands.beside(lambda: commands.closed(caller.service, room_id))
+    rooms.delete(caller.service, room_id, written.parts)
+    written.sent()
     kicks.kick(ended.PURGE, keys.owt_room_purge(room_id))
