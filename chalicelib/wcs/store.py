@@ -90,6 +90,7 @@ class ListedRow(OwedRow):
 
 _SEEN: Final = StreamRow.seen
 _NOT_FINAL: Final[Condition] = StreamRow.final.does_not_exist()
+_NOT_ENDING: Final[Condition] = expressions.absent(StreamRow.ending)
 _NOT_STALE: Final[Condition] = StreamRow.stale.does_not_exist()
 
 _known: dict[Key, float] = {}
@@ -177,6 +178,8 @@ def _rewrite(key: Key, event: Event) -> bool:
         row.ending = old.ending if old is not None else None
         row.fields = stream.documented((old.fields if old is not None else {}) | dict(event.fields))
         unchanged = expressions.ABSENT if old is None else _NOT_FINAL & Same(_SEEN, old.seen)
+        if old is not None and old.ending is None:
+            unchanged &= _NOT_ENDING
         if old is not None and old.stale is not None:
             _look_again(event.name, key)
         try:
