@@ -26,10 +26,18 @@ if REST or SOCKETS:
     from chalicelib.jitsi import auth
 
 if REST or WORK:
+    from chalicelib.media import settings as webhooks
+    from chalicelib.media import streams
+    from chalicelib.owt.store import commands
+
+    commands.follow(webhooks.wanted)
+    commands.undertake((streams.STOP, streams.wanted))
+
+if REST or WORK:
     from chalicelib.loop import secrets as loop_secrets
     from chalicelib.loop import settings as loop_settings
+    from chalicelib.owt import media_settings, vault
     from chalicelib.owt import settings as owt_settings
-    from chalicelib.owt import vault
     from chalicelib.wcs import settings as wcs_settings
 
 if SOCKETS:
@@ -56,6 +64,8 @@ if REST:
     from chalicelib.loop import media as loop_media
     from chalicelib.loop import operations as loop_operations
     from chalicelib.loop.routes import every as loop_routes
+    from chalicelib.media import operations as media_operations
+    from chalicelib.media.routes import every as media_routes
     from chalicelib.owt import operations as owt_operations
     from chalicelib.owt.routes import every as owt_routes
     from chalicelib.sora import operations as sora_operations
@@ -66,7 +76,7 @@ if REST:
 
     app.register_blueprint(system_routes.bp)
     app.register_blueprint(jitsi_routes.bp)
-    for blueprint in (*owt_routes.BLUEPRINTS, *loop_routes.BLUEPRINTS):
+    for blueprint in (*owt_routes.BLUEPRINTS, *loop_routes.BLUEPRINTS, *media_routes.BLUEPRINTS):
         app.register_blueprint(blueprint)
     app.register_blueprint(sora_routes.bp)
     app.register_blueprint(wcs_routes.bp)
@@ -76,6 +86,7 @@ if REST:
             *jitsi_operations.OPERATIONS,
             *owt_operations.every(),
             *loop_operations.every(),
+            *media_operations.every(),
             *sora_operations.OPERATIONS,
             *wcs_operations.every(),
         ]
@@ -86,6 +97,7 @@ if WORK:
     from chalicelib.loop import sweep as loop_sweep
     from chalicelib.loop.store import rooms as loop_rooms
     from chalicelib.owt import purge
+    from chalicelib.owt.actions import orders
     from chalicelib.owt.store import ended, services
 
     owed.serve(store.RELEASE, release.release)
@@ -98,7 +110,13 @@ if WORK:
     owed.serve(ended.END, purge.ended_work)
     owed.serve(ended.PURGE, purge.room_work)
     owed.serve(services.PURGE, purge.service_work)
+    owed.serve(commands.CONFIRM, orders.confirm_work)
     owed.serve(loop_rooms.ROOM, loop_sweep.room_work)
+
+if WORK:
+    from chalicelib.media import push as media_push
+
+    owed.serve(commands.PUSH, media_push.serve, slow=True, replay=media_push.replay)
 
 if WORK:
     from chalicelib.sora import push, upstream
@@ -116,6 +134,8 @@ if WORK:
 
     owed.serve(wcs_store.STALE, reaper.look)
     owed.serve(wcs_store.END, wcs_ending.tell)
+    owed.serve(wcs_store.FOLLOW, streams.follow)
+    owed.serve(streams.STOP, streams.stop)
 
 
 @app.on_ws_connect()
@@ -163,6 +183,8 @@ def warm() -> None:
     kicks.client()
     if REST or WORK:
         owt_settings.get()
+        media_settings.get()
+        webhooks.get()
         vault.warm()
         loop_settings.get()
         loop_secrets.warm()

@@ -38,3 +38,8 @@ def rising(now: float) -> str:
         _last = max(_last + 1, int(now * TICKS_A_SECOND))
         tick = _last
     return f"{tick:012x}{secrets.token_hex(6)}"
+
+
+def rising_from(at: float) -> str:
+    """What ids of that time and later ones do not precede."""
+    return f"{max(0, int(at * TICKS_A_SECOND)):012x}"

@@ -77,7 +77,17 @@ class Emulator(Child):
     def spawn(self) -> None:
         """Start it."""
         keep = {"PERSIST_STATE": "1", "STATE_DIR": str(self.state)} if self.state else {"PERSIST_STATE": "0"}
-        theirs = ("AWS_", "FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_", "GATEWAY_")
+        theirs = (
+            "AWS_",
+            "FOYER_",
+            "JITSI_",
+            "OWT_",
+            "LOOP_",
+            "SORA_",
+            "WCS_",
+            "GATEWAY_",
+            "COMMAND_WEBHOOK_",
+        )
         environ = {name: text for name, text in os.environ.items() if not name.startswith(theirs)}
         environ |= keep | {
             "GATEWAY_PORT": str(self.port),

@@ -1,6 +1,7 @@
 """`python -m infra.worker`: the queue and the schedule without sockets, for scaling out.
 
-Its settings are the gateway's: GATEWAY_APP, GATEWAY_HANDLERS, GATEWAY_WORK_THREADS, GATEWAY_DIE_WITH_PARENT.
+Its settings are the gateway's: GATEWAY_APP, GATEWAY_HANDLERS, GATEWAY_WORK_THREADS, GATEWAY_WAITING,
+GATEWAY_DIE_WITH_PARENT.
 """
 
 import os
@@ -12,10 +13,12 @@ from types import FrameType
 import msgspec
 
 from chalicelib import settings as shared
+from chalicelib import waits
+from chalicelib.outbox import kicks
 from chalicelib.settings import BadSetting
 from infra.gateway import handlers, log, settings
 from infra.gateway.server import die_with_parent
-from infra.gateway.sources import Poller, Schedule
+from infra.gateway.sources import LocalKicker, Poller, Schedule
 
 
 def main() -> int:
@@ -42,6 +45,10 @@ def main() -> int:
         signal.signal(number, end)
     ours = handlers.make(read)
     sources = (Schedule(ours, interval_s), Poller(ours, queue_url, read.work_threads))
+    # What waits for other machines is not to keep the queue's threads from the rest.
+    pool = handlers.Pool(ours, None, read.work_threads, "work", read.waiting)
+    if read.handlers == "local":
+        kicks.install(None, aside=LocalKicker(pool))
     for source in sources:
         source.start()
     sys.stdout.write(msgspec.json.encode({"worker": os.getpid()}).decode() + "\n")
@@ -51,6 +58,8 @@ def main() -> int:
     log.info("ending")
     for source in sources:
         source.stop()
+    waits.end()
+    pool.stop(10.0)
     return 0
 
 

@@ -22,7 +22,7 @@ from infra.resources import ensure_queue, ensure_table
 from tests.support import network, node
 
 OURS = (
-    *("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_", "GATEWAY_"),
+    *("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_", "GATEWAY_", "MEDIA_", "CONFIRM_", "COMMAND_"),
     *("AWS_", "PORT", "TLS_PORT", "LOCALSTACK_HOST"),
 )
 TABLE = "foyer"

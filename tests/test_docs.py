@@ -8,6 +8,7 @@ import app
 from chalicelib.jitsi import messages
 from chalicelib.jitsi import routes as jitsi_routes
 from chalicelib.loop import operations as loop_operations
+from chalicelib.media import operations as media_operations
 from chalicelib.owt import operations as owt_operations
 from chalicelib.sora import routes as sora_routes
 from chalicelib.wcs import operations as wcs_operations
@@ -30,7 +31,7 @@ def test_every_route_is_in_the_openapi_document_and_the_other_way_round():
 def test_every_answered_route_has_its_row_in_the_checklist():
     rows = set(re.findall(r"^\| `([A-Z]+) (/[^`]*)` \|", COVERAGE, re.MULTILINE))
     refused = {(method, jitsi_routes.PATH) for method in jitsi_routes.METHODS}
-    for operations in (owt_operations, loop_operations, wcs_operations):
+    for operations in (owt_operations, loop_operations, media_operations, wcs_operations):
         refused |= {(operation.method, operation.path) for operation in operations.unserved()}
     refused |= {(method, path) for method in sora_routes.REFUSED for path in sora_routes.PATHS}
     answered = routes() - refused

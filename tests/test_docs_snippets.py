@@ -17,6 +17,7 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 from chalicelib import settings as process
 from chalicelib.jitsi.settings import JitsiSettings
 from chalicelib.loop.settings import LoopSettings
+from chalicelib.owt.media_settings import MediaSettings
 from chalicelib.owt.settings import OwtSettings
 from chalicelib.sora.settings import SoraSettings
 from chalicelib.wcs.settings import WcsSettings
@@ -28,6 +29,7 @@ ROOT: Final = Path(__file__).parents[1]
 JITSI_GUIDE: Final = ROOT / "docs" / "jitsi.md"
 LOOP_GUIDE: Final = ROOT / "docs" / "loop.md"
 OWT_GUIDE: Final = ROOT / "docs" / "owt.md"
+MEDIA_GUIDE: Final = ROOT / "docs" / "media-plane.md"
 WCS_GUIDE: Final = ROOT / "docs" / "wcs.md"
 SORA_GUIDES: Final = (ROOT / "docs" / "sora.md", ROOT / "docs" / "sora.ja.md")
 PROSODY_MODULE: Final = ROOT / "infra" / "prosody" / "mod_foyer_visitors.lua"
@@ -320,6 +322,12 @@ def test_the_guide_names_each_loop_setting_with_its_default() -> None:
     assert table == defaults(LoopSettings, "LOOP_")
 
 
+def test_the_guide_names_each_setting_of_the_media_plane_with_its_default() -> None:
+    expected = defaults(MediaSettings, "")
+    table = {name: value for name, value in rows(MEDIA_GUIDE.read_text()).items() if name in expected}
+    assert table == expected
+
+
 def test_the_guide_names_each_wcs_setting_with_its_default() -> None:
     table = {name: value for name, value in rows(WCS_GUIDE.read_text()).items() if name.startswith("WCS_")}
     assert table == defaults(WcsSettings, "WCS_")
@@ -345,6 +353,7 @@ def test_both_guides_to_sora_show_the_same_snippets() -> None:
         # A caller's own name for the key that it sends, in commands.
         ("SORA_", set(defaults(SoraSettings, "SORA_")) | {"SORA_API_KEY", "SORA_EVENT_KEY"}),
         ("WCS_", set(defaults(WcsSettings, "WCS_"))),
+        *((prefix, set(defaults(MediaSettings, ""))) for prefix in ("MEDIA_", "CONFIRM_", "COMMAND_")),
         ("FOYER_", set(defaults(process.Settings, "FOYER_")) | process.NOT_OURS),
         ("GATEWAY_", set(defaults(gateway._Given, "GATEWAY_"))),
     ],

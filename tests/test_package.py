@@ -92,6 +92,7 @@ def test_the_zip_holds_nothing_else(names: list[str]):
         "infra",
         "tests",
         "bench",
+        "examples",
         "cli",
         "moto",
         "pip",

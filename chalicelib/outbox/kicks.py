@@ -9,7 +9,7 @@ from typing import Any, Final
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import settings
+from chalicelib import settings, waits
 from chalicelib.store import aws
 from chalicelib.store.keys import Key
 
@@ -20,11 +20,24 @@ BACKUP_DELAY_S: Final = 5
 
 Local = Callable[[str], None]
 _local: list[Local] = []
+_aside: list[Local] = []
 
 
-def install(local: Local | None) -> None:
-    """Have kicks without delay served in this process at once; a gateway that runs the handlers does this."""
+def install(local: Local | None, aside: Local | None = None) -> None:
+    """Have kicks without delay served in this process at once; a gateway that runs the handlers does this.
+
+    `aside` serves those that may take their time; where it is missing, `local` does.
+    """
     _local[:] = [local] if local is not None else []
+    _aside[:] = [each for each in (aside, local) if each is not None][:1]
+
+
+def aside(body: str) -> bool:
+    """Have a kick served in this process by a thread that may take its time; `False` where there is none."""
+    if not _aside or waits.hosted():
+        return False
+    _aside[0](body)
+    return True
 
 
 def spell(kind: str, key: Key) -> str:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -23,7 +24,7 @@ import msgspec
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from chalicelib import settings
+from chalicelib import clock, settings
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -33,6 +34,8 @@ ADDRESSES: Final = 4
 RESOLVERS: Final = 32
 """Names that are looked up at once; nobody can tell the system's resolver to give up."""
 USUAL: Final = {"User-Agent": "foyer", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+LONGEST_WAIT_S: Final = 7 * 86400
+LONGEST_NUMBER: Final = 12
 RETRIABLE: Final = frozenset({408, 425, 429})
 
 _URL: Final = re.compile(r"[!-\[\]-~]+")
@@ -71,6 +74,8 @@ class Outcome(NamedTuple):
     status: int = 0
     body: bytes = b""
     failure: Failure | None = None
+    wait_s: float = 0.0
+    """For so long the peer wants to hear nothing more (`Retry-After`)."""
 
     @property
     def accepted(self) -> bool:
@@ -389,14 +394,31 @@ def _ask(
     except (HTTPError, http.client.HTTPException, OSError):
         raise _Failed(_late_or(Failure.BROKEN, end)) from None
     with closing(response):
+        status, wait_s = response.status, asked_to_wait(response.headers.get("Retry-After", ""), clock.now())
         if not limits.answer:
-            return Outcome(response.status)
+            return Outcome(status, wait_s=wait_s)
         try:
             content = response.read(limits.answer)
         except (HTTPError, http.client.HTTPException, OSError, ValueError):
-            return Outcome(response.status, failure=_late_or(Failure.BROKEN, end))
+            return Outcome(status, failure=_late_or(Failure.BROKEN, end), wait_s=wait_s)
         # A body without a length ends where the timer cut it off.
-        return Outcome(response.status, content, Failure.LATE if time.monotonic() >= end else None)
+        return Outcome(status, content, Failure.LATE if time.monotonic() >= end else None, wait_s)
+
+
+def asked_to_wait(text: str, now: float) -> float:
+    """The seconds that a `Retry-After` means, which has a number of them or a date; 0 for anything else.
+
+    >>> [asked_to_wait(text, 784111777.0) for text in ("120", "Sun, 06 Nov 1994 08:50:37 GMT", "soon", "-1")]
+    [120.0, 60.0, 0.0, 0.0]
+    """
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:LONGEST_NUMBER]), LONGEST_WAIT_S))
+    try:
+        moment = parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(0.0, moment - now), float(LONGEST_WAIT_S))
 
 
 def _late_or(failure: Failure, end: float) -> Failure:

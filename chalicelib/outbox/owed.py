@@ -6,9 +6,11 @@ Whatever dies in between is found by the sweep once the lease is over.
 """
 
 import logging
+import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
+import msgspec
 from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -53,24 +55,50 @@ class DeadRow(Item):
 Row = TypeVar("Row", bound=OwedRow)
 T = TypeVar("T")
 Worker = Callable[[Key], None]
+Replayer = Callable[[DeadRow], None]
 
 _workers: dict[str, Worker] = {}
 _unswept: set[str] = set()
+_slow: set[str] = set()
+_replayers: dict[str, Replayer] = {}
 
 
-def serve(kind: str, worker: Worker, *, swept: bool = True) -> None:
+def serve(
+    kind: str, worker: Worker, *, swept: bool = True, slow: bool = False, replay: Replayer | None = None
+) -> None:
     """Have `worker` called with the key of each owed row of `kind`; the composition root does this.
 
-    What is not `swept` has no owed rows: the kick itself is all that asks for it.
+    What is not `swept` has no owed rows: the kick itself is all that asks for it.  A `slow` worker waits for
+    machines that are not ours: what stands behind it in a batch of kicks does not wait with it, where that
+    can be helped.  `replay` makes a dead letter's work owed again, where more than its row is to be seen to.
     """
     _workers[kind] = worker
     if not swept:
         _unswept.add(kind)
+    if slow:
+        _slow.add(kind)
+    if replay is not None:
+        _replayers[kind] = replay
 
 
 def kinds() -> Sequence[str]:
     """The kinds of owed rows that somebody serves."""
     return sorted(_workers.keys() - _unswept)
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """How long to wait after each try that failed, until there are no more."""
+
+    delays_s: tuple[float, ...]
+    jitter: float = 0.1
+    """Each delay is longer or shorter by chance, by this part of it at most."""
+
+    def after(self, tries: int, at_least_s: float = 0.0) -> float | None:
+        """The delay after so many tries, which may be told to be longer; `None` after the last one."""
+        if tries > len(self.delays_s):
+            return None
+        usual = self.delays_s[max(0, tries - 1)]
+        return max(at_least_s, usual * random.uniform(1 - self.jitter, 1 + self.jitter))
 
 
 def owing(kind: str, key: Key, at: float) -> list[Action]:
@@ -234,6 +262,12 @@ def dead_letters(limit: int = 100) -> list[DeadRow]:
 
 def replay(letter: DeadRow) -> None:
     """Make a dead letter's row owe again, now, and forget the letter."""
+    again = _replayers.get(letter.kind, _owe_again)
+    again(letter)
+    writes.delete(letter.pk, letter.sk)
+
+
+def _owe_again(letter: DeadRow) -> None:
     key = Key(letter.owed_pk, letter.owed_sk)
     try:
         writes.update(*key, actions=owing(letter.kind, key, clock.now()), condition=OwedRow.pk.exists())
@@ -241,7 +275,6 @@ def replay(letter: DeadRow) -> None:
         log.warning("dead letter without its row: %s", letter.kind)
     else:
         kicks.kick(letter.kind, key, 0.0)
-    writes.delete(letter.pk, letter.sk)
 
 
 def work(records: Sequence[dict[str, Any]]) -> list[str]:
@@ -254,6 +287,8 @@ def work(records: Sequence[dict[str, Any]]) -> list[str]:
         except (KeyError, ValueError, TypeError):
             log.error("a message of the work queue that nobody can read was dropped")
             bury("unreadable", Key("", ""), "nobody can read this message", 1, str(record.get("body"))[:2000])
+            continue
+        if kind in _slow and kicks.aside(record["body"]):
             continue
         try:
             worker(key)

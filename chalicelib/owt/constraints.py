@@ -19,6 +19,7 @@ BASE_TEMPLATES: Final = ("fluid", "lecture", "void")
 SHAPES: Final = ("rectangle",)
 LARGEST_MIX: Final = 256
 BRIGHTEST: Final = 255
+LONGEST_WORD: Final = 128
 LARGEST_NUMBER: Final = 10**15
 """What exceeds this would not survive a reader that knows doubles only."""
 
@@ -41,6 +42,13 @@ def some_text(value: Json, where: str) -> str:
     """Text that is not empty."""
     if not text(value, where):
         raise BadData(f"{where}: must not be empty")
+    return text(value, where)
+
+
+def short_text(value: Json, where: str) -> str:
+    """A word or two that are not empty."""
+    if len(some_text(value, where)) > LONGEST_WORD:
+        raise BadData(f"{where}: at most {LONGEST_WORD} characters")
     return text(value, where)
 
 

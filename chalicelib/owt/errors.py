@@ -1,6 +1,6 @@
 """What the conference management API can refuse, as facts (contract section 2)."""
 
-from chalicelib.errors import AppError, Forbidden, NotFound, ValidationError
+from chalicelib.errors import AppError, Forbidden, NotFound, Unauthenticated, ValidationError
 
 
 class BadData(ValidationError):
@@ -35,5 +35,5 @@ class Refused(AppError):
     """The request is well formed, and the room cannot do it as it is now; nothing has changed."""
 
 
-class NoToken(NotFound):
-    """There is no such token: never made, used before, or too old."""
+class NoToken(Unauthenticated):
+    """There is no such token: never made, used before, too old, or of somebody else's room."""

@@ -15,6 +15,8 @@ from chalicelib.wire.untrusted import Json
 SMALLEST_RING: Final = 3
 LARGEST_RING: Final = 7
 ZERO: Final = "0/1"
+LARGEST_LAYOUT: Final = 256
+LONGEST_ID: Final = 256
 FRACTION: Final = re.compile(r"[01]|([0-9]{1,15})/([0-9]{1,15})")
 
 Edge: TypeAlias = str | int | float
@@ -79,6 +81,8 @@ class Picture(NamedTuple):
     set: Arrangement | None = None
     change: str = ""
     """Names the last change of the inputs; another text after each."""
+    reported: tuple[Place, ...] | None = None
+    """What the mixer says it shows, as long as that stands for anything."""
 
 
 # Templates
@@ -178,7 +182,9 @@ def spell(edge: Edge) -> Edge:
 
 def shown(picture: Picture) -> tuple[Place, ...]:
     """The places of a view now: what was set while the inputs are those it was set for, else where a mixer
-    would put them."""
+    would put them; what a mixer says it shows, less the streams that have left since, goes before both."""
+    if picture.reported is not None:
+        return _still(picture.reported, picture)
     regions, order, count = _now(picture)
     streams = [each.stream for each in order[:count]]
     return tuple(
@@ -187,8 +193,16 @@ def shown(picture: Picture) -> tuple[Place, ...]:
     )
 
 
+def _still(places: Iterable[Place], picture: Picture) -> tuple[Place, ...]:
+    """These places, those of streams that are not in the view empty."""
+    present = {each.stream for each in picture.inputs}
+    return tuple(each if each.stream in present else Place(each.region) for each in places)
+
+
 def _now(picture: Picture) -> tuple[tuple[Region, ...], tuple[Input, ...], int]:
     """The regions, every input in the order in which they fill them, and how many do."""
+    if picture.reported is not None:
+        return _of_places(_still(picture.reported, picture), picture)
     arranged = picture.set
     order = _order(picture)
     as_set = arranged is not None and arranged.change == picture.change and _same(arranged, picture)
@@ -198,6 +212,16 @@ def _now(picture: Picture) -> tuple[tuple[Region, ...], tuple[Input, ...], int]:
         regions = _fitting(templates(picture.view), len(order))
     most = arranged.shown if as_set and arranged is not None else len(order)
     return regions, order, min(most, len(regions))
+
+
+def _of_places(
+    places: Sequence[Place], picture: Picture
+) -> tuple[tuple[Region, ...], tuple[Input, ...], int]:
+    """The same of places as a mixer says they are: occupied ones may stand behind empty ones."""
+    inputs = {each.stream: each for each in picture.inputs}
+    named = [inputs[each.stream] for each in places if each.stream is not None]
+    rest = [each for each in _order(picture) if each not in named]
+    return tuple(each.region for each in places), (*named, *rest), len(named)
 
 
 def _order(picture: Picture) -> tuple[Input, ...]:
@@ -297,6 +321,8 @@ def set_region(picture: Picture, number: int, stream: str) -> Arrangement:
     place = next((at for at, each in enumerate(order) if each.stream == stream), None)
     if place is None:
         raise Refused("the stream is not in this view")
+    if picture.reported is not None:
+        number = _occupied(_still(picture.reported, picture), number)
     if not 0 <= number < count:
         raise Refused("the region is not occupied")
     swapped = list(order)
@@ -304,3 +330,28 @@ def set_region(picture: Picture, number: int, stream: str) -> Arrangement:
     explicit = picture.set.regions if picture.set is not None else None
     shown_for_good = count if explicit is not None else len(order)
     return Arrangement(tuple(swapped), shown_for_good, explicit, picture.change)
+
+
+def _occupied(places: Sequence[Place], number: int) -> int:
+    """Which of the occupied regions the one with this number is; -1 for none."""
+    if not 0 <= number < len(places) or places[number].stream is None:
+        return -1
+    return sum(each.stream is not None for each in places[:number])
+
+
+# What a mixer says it shows
+
+
+def parse_shown(value: Json) -> tuple[Place, ...]:
+    """A layout as answers show it, as a mixer has it: empty regions may stand anywhere.  Raises `BadData`."""
+    entries = parse(value)
+    if len(entries) > LARGEST_LAYOUT:
+        raise BadData(f"a layout has at most {LARGEST_LAYOUT} regions")
+    if any(entry.outside or len(entry.region.id) > LONGEST_ID for entry in entries):
+        raise BadData("an area lies outside the picture, or a region has too long an id")
+    streams = [entry.stream for entry in entries if entry.stream is not None]
+    if any(len(stream) > LONGEST_ID for stream in streams):
+        raise BadData("this cannot be the id of a stream")
+    if len(set(streams)) < len(streams) or len({entry.region.id for entry in entries}) < len(entries):
+        raise BadData("a region or a stream stands there twice")
+    return tuple(Place(entry.region, entry.stream) for entry in entries)

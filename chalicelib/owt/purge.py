@@ -6,7 +6,8 @@ was gone when the row was written.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -14,8 +15,9 @@ from chalicelib import clock
 from chalicelib.errors import Unavailable
 from chalicelib.outbox import kicks, owed
 from chalicelib.outbox.owed import OwedRow
+from chalicelib.owt import settings
 from chalicelib.owt.errors import NoRoom
-from chalicelib.owt.store import ended, rooms, services
+from chalicelib.owt.store import commands, ended, rooms, services
 from chalicelib.owt.store.children import Counts, change_of_counts
 from chalicelib.owt.store.ended import EndedRow, ended_row
 from chalicelib.owt.store.rooms import RoomPurgeRow, RoomRow
@@ -36,6 +38,9 @@ WORK_S: Final = 20.0
 """A run ends after that, and what is left is for the next one; a lease is longer."""
 INLINE_S: Final = 1.5
 """The same within a request."""
+FINISH_S: Final = 5.0
+"""So long is waited for what another worker has at hand."""
+FINISH_PAUSE_S: Final = 0.05
 ROUNDS: Final = 20
 ANALYTICS: Final = "analytics"
 CALL: Final = "c"
@@ -101,6 +106,17 @@ def end(key: Key) -> None:
         log.warning("what hung on something that ended is left for later: %s", error)
 
 
+def finish(key: Key) -> None:
+    """Have what hung on something that ended gone, whoever is at it.  Raises `Unavailable`."""
+    until = clock.monotonic() + FINISH_S
+    _end(key, INLINE_S)
+    while writes.get(Item, *key, consistent=True) is not None:
+        if clock.monotonic() > until:
+            raise Unavailable("what hung on something that ended has not gone yet")
+        time.sleep(FINISH_PAUSE_S)
+        _end(key, INLINE_S)
+
+
 def ended_work(key: Key) -> None:
     """Serve a kick of the kind `owt.end`.  Raises `Unavailable`."""
     _end(key, WORK_S)
@@ -125,39 +141,87 @@ def _end_all(run: Run, row: EndedRow) -> None:
     if what == ended.STREAM:
         _end_subscriptions(run, room_id, {ended.forward_source(name) for name in names}, set())
         return
-    streams = _end_streams(run, room_id, names)
-    _end_subscriptions(run, room_id, {ended.forward_source(name) for name in streams}, names)
+    if what == ended.NODE:
+        _end_node(run, room_id, names)
+        return
+    _end_owned(run, room_id, names)
+
+
+def _end_owned(run: Run, room_id: str, owners: set[str]) -> None:
+    """Remove what hung on participants that ended: their streams, what is fed by these, their calls."""
+    streams = _end_streams(run, room_id, "owner", owners)
+    _end_fed(run, room_id, streams, owners)
+
+
+def _end_fed(run: Run, room_id: str, streams: Sequence[str], calls: set[str]) -> None:
+    """Remove what took something of streams that were removed, and these calls."""
+    _end_subscriptions(run, room_id, {ended.forward_source(name) for name in streams}, calls)
     writes.batch(deletes=[keys.owt_ended(room_id, ended.STREAM, name) for name in streams])
 
 
-def _end_streams(run: Run, room_id: str, owners: set[str]) -> list[str]:
-    """Remove the streams of participants that ended; their ids.
+def _end_node(run: Run, room_id: str, nodes: set[str]) -> None:
+    """Remove what media nodes carried that are gone: streams, then subscriptions, then participants."""
+    _end_fed(run, room_id, _end_streams(run, room_id, "node", nodes), set())
+    _end_subscriptions(run, room_id, set(), set(), nodes)
+    for some in _end_rows(run, room_id, "p#", "node", nodes):
+        _end_owned(run, room_id, set(some))
+        writes.batch(deletes=[keys.owt_ended(room_id, ended.PARTICIPANT, name) for name in some])
+
+
+def _end_streams(run: Run, room_id: str, attribute: str, names: set[str]) -> list[str]:
+    """Remove the streams that have one of these names as their owner, or as their node; their ids.
+
+    When time is up, those that nothing took anything of are done with.
+    """
+    removed: list[str] = []
+    try:
+        for some in _end_rows(run, room_id, "w#", attribute, names):
+            removed += some
+    except TimeIsUp:
+        fed = {source for raw in _rows(room_id, "y#") for source in _texts(raw, "sources")}
+        alone = [name for name in removed if ended.forward_source(name) not in fed]
+        writes.batch(deletes=[keys.owt_ended(room_id, ended.STREAM, name) for name in alone])
+        raise
+    return removed
+
+
+ROWS: Final = {"p#": ended.PARTICIPANT, "w#": ended.STREAM}
+
+
+def _end_rows(run: Run, room_id: str, prefix: str, attribute: str, values: set[str]) -> Iterator[list[str]]:
+    """Remove the participants or streams of which an attribute has one of these values, some at a time.
 
     Each leaves a row that says so, until what hung on it has gone too.
     """
-    removed: list[str] = []
     for _ in _rounds():
-        found = [raw for raw in _rows(room_id, "w#") if _text(raw, "owner") in owners]
+        found = [raw for raw in _rows(room_id, prefix) if _text(raw, attribute) in values]
         all_gone = True
         for some in _some(found, (WRITE - 1) // 2):
             names = [_name(raw) for raw in some]
-            inputs = sum(_text(raw, "type") != ANALYTICS for raw in some)
             # What is seen to at once is not looked for meanwhile.
             lease_s = owed.usual_lease_s() + WORK_S
-            noted = [Put(ended_row(room_id, ended.STREAM, [name], lease_s)) for name in names]
-            gone = Counts(inputs=inputs, others=len(some) - inputs)
-            if _remove(room_id, [_key(raw) for raw in some], gone, noted):
-                removed += names
+            noted = [Put(ended_row(room_id, ROWS[prefix], [name], lease_s)) for name in names]
+            if _remove(room_id, [_key(raw) for raw in some], _count(some), noted):
+                yield names
             else:
                 all_gone = False
             run.went_on()
         if all_gone:
             break
-    return removed
 
 
-def _end_subscriptions(run: Run, room_id: str, sources: set[str], calls: set[str]) -> None:
-    """Remove the subscriptions that take something of these sources, and these calls.
+def _count(some: Sequence[Raw]) -> Counts:
+    """How many participants and streams these are."""
+    joined = sum(_key(raw).sk.startswith("p#") for raw in some)
+    others = sum(_text(raw, "type") == ANALYTICS for raw in some)
+    return Counts(joined, len(some) - joined - others, others)
+
+
+def _end_subscriptions(
+    run: Run, room_id: str, sources: set[str], calls: set[str], nodes: Collection[str] = ()
+) -> None:
+    """Remove the subscriptions that take something of these sources, or that these nodes carried, and these
+    calls.
 
     A call that loses its source ends as a whole: what hangs on it as a participant is owed by another row.
     """
@@ -165,7 +229,9 @@ def _end_subscriptions(run: Run, room_id: str, sources: set[str], calls: set[str
         found = [
             raw
             for raw in _rows(room_id, "y#")
-            if not sources.isdisjoint(_texts(raw, "sources")) or (_is_call(raw) and _name(raw) in calls)
+            if not sources.isdisjoint(_texts(raw, "sources"))
+            or (_is_call(raw) and _name(raw) in calls)
+            or _text(raw, "node") in nodes
         ]
         ending = [raw for raw in found if _is_call(raw) and _name(raw) not in calls]
         others = [raw for raw in found if raw not in ending]
@@ -279,14 +345,19 @@ def service_work(key: Key) -> None:
 
 def _delete_rooms(run: Run, service_id: str) -> None:
     """Raises `TimeIsUp`, `TakenOver`, `Unavailable`."""
+    # Nobody signs as a deleted service any more: who may act on all rooms is told.
+    under = settings.get().super_service_id
     for room_id in rooms.listed(service_id):
-        _delete_room(service_id, room_id)
+        _delete_room(service_id, room_id, under)
         run.went_on()
 
 
-def _delete_room(service_id: str, room_id: str) -> None:
+def _delete_room(service_id: str, room_id: str, listed_under: str) -> None:
+    written = commands.beside(lambda: commands.closed(service_id, room_id, listed_under=listed_under))
     try:
-        rooms.delete(service_id, room_id)
+        rooms.delete(service_id, room_id, written.parts)
     except NoRoom:
         writes.delete(*keys.owt_room_listed(service_id, room_id))
+    else:
+        written.sent()
     kicks.kick(ended.PURGE, keys.owt_room_purge(room_id))

@@ -10,7 +10,6 @@ from chalicelib import settings
 from chalicelib.settings import require
 
 MAUTH: Final = ("compat", "strict")
-MEDIA_MODES: Final = ("store",)
 SHORTEST_SECRET: Final = 32
 LONGEST_CACHE_S: Final = 60.0
 
@@ -31,7 +30,6 @@ class OwtSettings:
     mauth_window_s: float = 300.0
     service_cache_s: float = 60.0
     """For how long a process goes on taking the key of a service that another one deleted."""
-    media_mode: str = "store"
     portal_host: str = "localhost:8080"
     portal_secure: bool = True
     webtransport_url: str = ""
@@ -66,7 +64,6 @@ class OwtSettings:
         require(self.mauth in MAUTH, "OWT_MAUTH: compat or strict")
         require(0 < self.mauth_window_s <= 3600, "OWT_MAUTH_WINDOW_S: more than 0, at most 3600")
         require(0 <= self.service_cache_s <= LONGEST_CACHE_S, "OWT_SERVICE_CACHE_S: between 0 and 60")
-        require(self.media_mode in MEDIA_MODES, "OWT_MEDIA_MODE: store")
         require(bool(self.portal_host), "OWT_PORTAL_HOST: host:port")
         require(bool(self.recording_host), "OWT_RECORDING_HOST: not empty")
         require(self.recording_path.startswith("/"), "OWT_RECORDING_PATH: a path like /srv/recordings")

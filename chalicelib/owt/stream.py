@@ -7,6 +7,17 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from chalicelib.owt import layout
+from chalicelib.owt.constraints import (
+    OPTIONAL,
+    REQUIRED,
+    Field,
+    Shape,
+    between,
+    list_of,
+    one_of,
+    short_text,
+    unless_false,
+)
 from chalicelib.owt.errors import BadData, Refused
 from chalicelib.owt.layout import Entry, Place
 from chalicelib.wire.patch import Update
@@ -41,6 +52,7 @@ PART: Final = re.compile(r"x([0-9]{1,9})/([0-9]{1,9})")
 REGION: Final = re.compile(r"/info/layout/([0-9]{1,18})/stream")
 WANTED: Final = ("auto", True, False)
 PROTOCOLS: Final = ("tcp", "udp")
+TRACKS: Final = ("audio", "video")
 BUFFER_SIZE: Final = 8192
 
 
@@ -106,6 +118,9 @@ class Video(msgspec.Struct, frozen=True, omit_defaults=True):
     def simulcast(self) -> bool:
         """Whether there are several encodings of it."""
         return len(self.original) > 1 or self.original[0].rid is not None
+
+
+Track = TypeVar("Track", Audio, Video)
 
 
 class Media(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -335,6 +350,15 @@ class Connection(msgspec.Struct, frozen=True):
     buffer_size: float = BUFFER_SIZE
     origin: dict[str, str] = {}
 
+    def spell(self) -> Spelled:
+        """As callers ask for it."""
+        return {
+            "url": self.url,
+            "transportProtocol": self.protocol,
+            "bufferSize": self.buffer_size,
+            "origin": self.origin,
+        }
+
 
 class StreamingIn(msgspec.Struct, frozen=True):
     """A streaming-in that a caller wants."""
@@ -400,12 +424,112 @@ def streaming_in(room: RoomLike, asked: StreamingIn) -> Media:
     )
 
 
+def ordered(asked: StreamingIn, body: Json) -> Spelled:
+    """What a command says of a streaming-in: the tracks as `body`, of which it was read, asks for them."""
+    media = _object(_object(body, "the body").get("media"), "media")
+    spelled: Spelled = {
+        "connection": asked.connection.spell(),
+        "media": {track: media.get(track) for track in TRACKS},
+    }
+    return spelled if asked.attributes is None else spelled | {"attributes": asked.attributes}
+
+
 def usual(formats: Sequence[Json], codec: str) -> dict[str, Any]:
     """The format of this codec, else the first; a room's lists may hold anything.  Raises `Refused`."""
     known = [each for each in formats if isinstance(each, dict) and "codec" in each]
     if not known:
         raise Refused("the room does not take such a track")
     return dict(next((each for each in known if each["codec"] == codec), known[0]))
+
+
+# What a media worker says that a stream has
+
+SOURCES: Final = ("mic", "camera", "screen-cast", "raw-file", "encoded-file", "streaming")
+LARGEST_RATE: Final = 10**6
+LARGEST_SIDE: Final = 10**5
+LARGEST_LAYERS: Final = 16
+
+_side: Final = between(1, LARGEST_SIDE, whole=True)
+_rate: Final = between(0, LARGEST_RATE)
+_optional_rate: Final = Field(_rate, OPTIONAL)
+_codec: Final = Field(short_text, REQUIRED)
+_TRACK: Final = {
+    "status": Field(one_of(Status.ACTIVE, Status.INACTIVE), Status.ACTIVE),
+    "source": Field(one_of(*SOURCES), OPTIONAL),
+}
+_audio_format: Final = Shape(
+    {
+        "codec": _codec,
+        "sampleRate": _optional_rate,
+        "channelNum": Field(between(1, 256, whole=True), OPTIONAL),
+    }
+)
+_layer: Final = {
+    "format": Field(Shape({"codec": _codec, "profile": Field(short_text, OPTIONAL)}), REQUIRED),
+    "parameters": Field(
+        Shape(
+            {
+                "resolution": Field(
+                    Shape({"width": Field(_side, REQUIRED), "height": Field(_side, REQUIRED)}), OPTIONAL
+                ),
+                "framerate": _optional_rate,
+                "bitrate": _optional_rate,
+                "keyFrameInterval": _optional_rate,
+            }
+        ),
+        {},
+    ),
+}
+_audio_track: Final = Shape({**_TRACK, "format": Field(_audio_format, REQUIRED)})
+_video_track: Final = Shape({**_TRACK, **_layer})
+"""As v1 shows it."""
+_video_layers: Final = Shape(
+    {
+        **_TRACK,
+        "original": Field(
+            list_of(Shape({**_layer, "simulcastRid": Field(short_text, OPTIONAL)})),
+            REQUIRED,
+        ),
+    }
+)
+"""As v1.1 shows it."""
+
+
+def parse_media(value: Json) -> Media:
+    """The tracks of a stream as answers show them, in either shape; what else they can be had as is left out.
+
+    A track that is not named is not there.  Raises `BadData`.
+    """
+    given = _object(value, "media")
+    media = Media(
+        unless_false(_read_audio)(given.get("audio", False), "media.audio") or None,
+        unless_false(_read_video)(given.get("video", False), "media.video") or None,
+    )
+    if media.audio is None and media.video is None:
+        raise BadData("media has audio or video")
+    return media
+
+
+def _read_audio(value: Json, where: str) -> Audio:
+    read = _audio_track(value, where)
+    return Audio(read["format"], read.get("source"), read["status"])
+
+
+def _read_video(value: Json, where: str) -> Video:
+    if not isinstance(value, dict) or value.get("original") is None:
+        read = _video_track(value, where)
+        layers: tuple[Layer, ...] = (Layer(read["format"], read["parameters"]),)
+    else:
+        read = _video_layers(value, where)
+        layers = tuple(
+            Layer(each["format"], each["parameters"], each.get("simulcastRid")) for each in read["original"]
+        )
+    names = [layer.rid for layer in layers]
+    if not 1 <= len(layers) <= LARGEST_LAYERS:
+        raise BadData(f"{where}.original: from 1 to {LARGEST_LAYERS} entries")
+    if len(names) > 1 and (None in names or len(set(names)) < len(names)):
+        raise BadData(f"{where}.original: each of several has a simulcastRid of its own")
+    return Video(layers, read.get("source"), read["status"])
 
 
 # Changes
@@ -499,16 +623,50 @@ def _mute(stream: Forward, change: Mute) -> Forward:
     )
 
 
+def told(before: Media, media: Media) -> Media:
+    """The tracks that a worker has found where these were expected; what callers have muted stays muted."""
+    return Media(_told(before.audio, media.audio), _told(before.video, media.video))
+
+
+def _told(before: Track | None, track: Track | None) -> Track | None:
+    if before is None or track is None:
+        return track
+    muted = before.status == Status.INACTIVE
+    return msgspec.structs.replace(
+        track,
+        source=track.source if track.source is not None else before.source,
+        status=Status.INACTIVE if muted else track.status,
+    )
+
+
+def differences(
+    before: Forward, after: Forward, vids: Mapping[str, str]
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """The labels of the views that a stream came into and of those it left, and the tracks' new statuses."""
+    came = msgspec.structs.replace(
+        after, views={vid: at for vid, at in after.views.items() if before.views.get(vid) != at}
+    )
+    left = msgspec.structs.replace(
+        before, views={vid: at for vid, at in before.views.items() if vid not in after.views}
+    )
+    tracks = {name: (getattr(before.media, name), getattr(after.media, name)) for name in TRACKS}
+    status = {
+        name: new.status for name, (old, new) in tracks.items() if old and new and old.status != new.status
+    }
+    return labels(came, vids), labels(left, vids), status
+
+
 def arrange(picture: layout.Picture, changes: Iterable[Change]) -> layout.Picture:
     """A view after these changes of its mixed stream, in order.  Raises `Refused`."""
     for each in changes:
         match each:
             case Move():
-                picture = picture._replace(set=layout.set_region(picture, each.region, each.stream))
+                arranged = layout.set_region(picture, each.region, each.stream)
             case Arrange():
-                picture = picture._replace(set=layout.set_layout(picture, each.entries))
+                arranged = layout.set_layout(picture, each.entries)
             case _:
                 raise Refused("a mixed stream is what its view is")
+        picture = picture._replace(set=arranged, reported=None)
     return picture
 
 

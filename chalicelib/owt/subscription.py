@@ -24,6 +24,7 @@ SEGMENTS: Final = {
 
 CONTAINERS: Final = ("auto", "mkv", "mp4")
 DIAL_OUT: Final = "dial-out"
+DIAL_IN: Final = "dial-in"
 
 
 class StreamingOut(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,20 +61,27 @@ class Recording(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A SIP call: a selection sent to a peer, and the peer's stream."""
+    """A SIP call: a selection sent to a peer, and the peer's stream, of which nothing may have come yet."""
 
     kind: ClassVar[str] = "c"
 
     peer: str
     input: str
+    """The id of the peer's stream; empty as long as there is none."""
     output: str
     chosen: Chosen
     type: str = DIAL_OUT
 
-    def spell(self, identity: str, heard: Spelled) -> Spelled:
+    def spell(self, identity: str, heard: Spelled | None) -> Spelled:
         """As it is answered; `heard` is the peer's stream, in the shape of the path's version."""
         output = {"id": self.output, "media": self.chosen.media}
-        return {"id": identity, "type": self.type, "peer": self.peer, "input": heard, "output": output}
+        return {
+            "id": identity,
+            "type": self.type,
+            "peer": self.peer,
+            "input": heard if heard is not None else False,
+            "output": output,
+        }
 
 
 class Analysis(msgspec.Struct, frozen=True):
@@ -92,6 +100,23 @@ class Analysis(msgspec.Struct, frozen=True):
 
 
 Subscription: TypeAlias = StreamingOut | Recording | Call | Analysis
+
+TYPES: Final = {StreamingOut.kind: "streaming-out", Recording.kind: "recording", Analysis.kind: "analytics"}
+"""What commands call the outputs of a room."""
+
+
+def ordered(subscription: Subscription) -> Spelled:
+    """What a command says of a subscription: as it is answered, without the ids that the command has."""
+    if isinstance(subscription, Call):
+        return {
+            "peer": subscription.peer,
+            "input": subscription.input,
+            "output": subscription.output,
+            "media": subscription.chosen.media,
+        }
+    spelled = subscription.spell("")
+    del spelled["id"]
+    return {"type": TYPES[subscription.kind], **spelled}
 
 
 # What callers ask for
@@ -247,6 +272,26 @@ def call(room: RoomLike, forward: Mapping[str, Forward], asked: CallRequest, hea
     if not (room.document.get("sip") or {}).get("sipServer"):
         raise Refused("the room has no SIP server")
     return Call(asked.peer, heard, output, selection.choose(room, forward, asked.options))
+
+
+def dialed_in(room: RoomLike, peer: str, heard: str, output: str, media: Media | None) -> Call:
+    """The call of a peer who has dialed in, with its stream where that is there.
+
+    As in the original it is sent what the first view shows, as much of it as the room can make: its video
+    unless the peer has none.
+    """
+    views = room.document["views"]
+    chosen = Chosen(Options(), {"audio": False, "video": False})
+    if views:
+        wish = selection.Wish(streams.mixed_id(room.id, views[0]["label"]))
+        audio_only = not views[0]["video"] or (media is not None and media.video is None)
+        for options in ([] if audio_only else [Options(wish, wish)]) + [Options(wish)]:
+            try:
+                chosen = selection.choose(room, {}, options)
+                break
+            except Refused:
+                continue
+    return Call(peer, heard, output, chosen, DIAL_IN)
 
 
 def heard_media(room: RoomLike, video: bool) -> Media:

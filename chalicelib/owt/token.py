@@ -1,6 +1,8 @@
 """Tokens with which somebody joins a room, once (contract section 13)."""
 
 import binascii
+import hmac
+import re
 from typing import Final
 
 import msgspec
@@ -9,6 +11,8 @@ from chalicelib.owt.errors import BadData
 from chalicelib.wire import mauth
 from chalicelib.wire.untrusted import Json
 
+ID: Final = re.compile(r"[0-9a-f]{24}")
+LONGEST_TEXT: Final = 4096
 LIVES_S: Final = 180.0
 LONGEST_USER: Final = 1024
 LONGEST_PLACE: Final = 256
@@ -36,6 +40,16 @@ class JoinToken(msgspec.Struct, frozen=True):
     room: str
     new: NewToken
     created: float
+
+
+class _Text(msgspec.Struct, frozen=True, rename="camel"):
+    """What a token's text says."""
+
+    token_id: str
+    host: str
+    signature: str
+    secure: bool = False
+    web_transport_url: str = ""
 
 
 class Portal(msgspec.Struct, frozen=True):
@@ -86,6 +100,22 @@ def _place(preference: dict[str, Json], name: str, otherwise: str) -> str:
 def signature(token_id: str, portal: Portal, secret: str) -> str:
     """What proves to a portal that the token is ours."""
     return mauth.sign(secret, f"{token_id},{portal.host},{portal.webtransport_url or NO_URL}")
+
+
+def checked(text: str, secret: str) -> str | None:
+    """The id of a token that was handed out; `None` for a text that was not, or was changed since.
+
+    The places in it are compared with the signature only: they may have been set otherwise when it was made.
+    """
+    if len(text) > LONGEST_TEXT:
+        return None
+    try:
+        found = msgspec.json.decode(binascii.a2b_base64(text, strict_mode=True), type=_Text)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+    expected = signature(found.token_id, Portal(found.host, found.secure, found.web_transport_url), secret)
+    proven = hmac.compare_digest(expected.encode(), found.signature.encode(errors="surrogatepass"))
+    return found.token_id if proven and ID.fullmatch(found.token_id) else None
 
 
 def spell(token_id: str, portal: Portal, secret: str) -> str:

@@ -186,7 +186,7 @@ def owt_room(room_id: str) -> Key:
 
 
 def owt_ended(room_id: str, what: str, name: str) -> Key:
-    """That a stream (`s`), view (`v`) or participant (`p`) ended, and what hangs on it has to go."""
+    """That a stream (`s`), view (`v`), participant (`p`) or media node (`n`) ended; the rest has to go."""
     return Key(owt_room_partition(room_id), f"xe#{what}#{name}")
 
 
@@ -198,6 +198,51 @@ def owt_room_purge(room_id: str) -> Key:
 def owt_subscription(room_id: str, kind: str, name: str) -> Key:
     """A streaming-out (`o`), recording (`r`), call (`c`) or analytic (`a`)."""
     return Key(owt_room_partition(room_id), f"y#{kind}#{name}")
+
+
+def owt_commands(service_id: str) -> str:
+    """The partition of a service's commands that nobody has acknowledged, in the order of time."""
+    return f"oK{service_id}"
+
+
+def owt_command(service_id: str, command_id: str) -> Key:
+    """A command that nobody has acknowledged."""
+    return Key(owt_commands(service_id), command_id)
+
+
+def owt_acked(service_id: str, command_id: str) -> Key:
+    """What became of a command."""
+    return Key(f"oA{service_id}", command_id)
+
+
+def owt_errand(command_id: str) -> Key:
+    """A command that somebody besides the workers still has to carry out."""
+    return Key(f"oE{command_id}", ONLY)
+
+
+def owt_pushes(room_id: str) -> str:
+    """The partition of what somebody is to be told of a room's commands, in the order of time."""
+    return f"oQ{room_id}"
+
+
+def owt_push(room_id: str, command_id: str) -> Key:
+    """A command that somebody is to be told of."""
+    return Key(owt_pushes(room_id), command_id)
+
+
+def owt_pusher(room_id: str) -> Key:
+    """That something of a room's commands is to be told; it stands before all of that."""
+    return Key(owt_pushes(room_id), ONLY)
+
+
+def owt_webhook(url: str) -> Key:
+    """That an address where commands were sent is not used any more."""
+    return Key(f"oH{ids.short_hash(url)}", ONLY)
+
+
+def owt_report(room_id: str, report_id: str) -> Key:
+    """That a report was taken in."""
+    return Key(f"oI{room_id}", ids.short_hash(report_id))
 
 
 def loop_credential(uid: str) -> Key:

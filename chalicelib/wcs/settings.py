@@ -4,14 +4,15 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 
 from chalicelib import settings
 from chalicelib.errors import ValidationError
 from chalicelib.outbox import outgoing
 from chalicelib.settings import require
-from chalicelib.wcs import messages, server
+from chalicelib.wcs import mapping, messages, server
+from chalicelib.wcs.mapping import Target
 from chalicelib.wcs.server import Server
 from chalicelib.wire.basic import Login
 
@@ -38,6 +39,7 @@ class WcsSettings:
     final_kept_s: int = 86400
     others_kept_s: int = 604800
     status_event_config: str = ""
+    rooms: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.  Raises `BadSetting`."""
@@ -69,6 +71,15 @@ class WcsSettings:
             messages.rest_client_config(self.status_event_config)
         except ValidationError as wrong:
             raise settings.BadSetting(f"WCS_STATUS_EVENT_CONFIG: {wrong}") from None
+        try:
+            mapping.parse(self.rooms)
+        except ValidationError as wrong:
+            raise settings.BadSetting(f"WCS_ROOMS: {wrong}") from None
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """Which streams belong into which rooms."""
+        return mapping.parse(self.rooms)
 
     @property
     def is_open(self) -> bool:

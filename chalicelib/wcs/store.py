@@ -8,6 +8,9 @@ A row of the list says that there is, or was, a stream of some name.  It is writ
 and once by each process that hears of the stream: whoever dies in between leaves a row that leads nowhere,
 and no stream that cannot be found.  It also owes the look that finds out whether there was news lately, so
 that the events of a stream, which are many, write to no index.
+
+Where streams belong into rooms, an event that a room may have to follow makes the stream's row owe that, in
+the same write.
 """
 
 import logging
@@ -16,10 +19,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from pynamodb.attributes import Attribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from chalicelib import clock
+from chalicelib import clock, ids
 from chalicelib.errors import Unavailable
 from chalicelib.outbox import kicks, owed
 from chalicelib.outbox.owed import OwedRow
@@ -28,21 +32,24 @@ from chalicelib.store import expressions, keys, writes
 from chalicelib.store.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from chalicelib.store.expressions import Same, assign
 from chalicelib.store.keys import Key
-from chalicelib.store.table import Item
-from chalicelib.store.writes import Overfull, Raw, Refused
-from chalicelib.wcs import settings, stream
+from chalicelib.store.writes import Change, Overfull, Raw, Refused
+from chalicelib.wcs import mapping, settings, stream
 from chalicelib.wcs.stream import Event, Identity
 
 log = logging.getLogger(__name__)
 
 STALE: Final = "wcs.stale"
 """What a row of the list owes: a look whether its stream still gives news."""
+FOLLOW: Final = "wcs.follow"
+"""What a stream's row owes: that a room shows what became of the stream."""
 FIRST_LOOK_S: Final = 10.0
 """No look comes sooner: the stream's own row is written after that of the list."""
 FIELD: Final = "f_"
 REMEMBERED: Final = 50_000
 READ: Final = 100
 TRIES: Final = 8
+SHORTLY_S: Final = 60.0
+NEWS_LENGTH: Final = 12
 NEWS_A_LOOK: Final = 4
 """News that a row notes between two looks, when only keep-alives come."""
 
@@ -51,7 +58,7 @@ END: Final = "wcs.end"
 """What a row beside a stream owes: a call to its server, that it shall end."""
 
 
-class StreamRow(Item):
+class StreamRow(OwedRow):
     """A stream as its events left it; beside its fields stands what is ours."""
 
     seen = NumberAttribute(attr_name="s")
@@ -60,6 +67,14 @@ class StreamRow(Item):
     """Since when it counts as silent."""
     ending = NumberAttribute(attr_name="e", null=True)
     """Since when its end is asked for."""
+    began = BooleanAttribute(attr_name="p", null=True)
+    """Whether it was ever published, as far as a room may have to follow it."""
+    news = UnicodeAttribute(attr_name="n", null=True)
+    """Another text after each event that a room may have to follow."""
+    room = UnicodeAttribute(attr_name="r", null=True)
+    """The room that it was put into, after its service and a slash; it is not put into one again."""
+    shown = UnicodeAttribute(attr_name="m", null=True)
+    """What stands for the tracks that its room was told of."""
 
     fields: dict[str, str]
     """The event's members, each value as JSON text."""
@@ -98,8 +113,9 @@ class EndRow(OwedRow):
 
 _SEEN: Final = StreamRow.seen
 _NOT_FINAL: Final[Condition] = StreamRow.final.does_not_exist()
-_NOT_ENDING: Final[Condition] = expressions.absent(StreamRow.ending)
 _NOT_STALE: Final[Condition] = StreamRow.stale.does_not_exist()
+_NOT_ENDING: Final[Condition] = StreamRow.ending.does_not_exist()
+_NOT_IN_A_ROOM: Final[Condition] = StreamRow.room.does_not_exist()
 
 _known: dict[Key, float] = {}
 """Rows of the list that this process has written, and until when (monotonic) it need not do so again."""
@@ -119,14 +135,33 @@ also_reset(forget)
 
 
 def record(event: Event) -> bool:
-    """Merge an event into its stream; whether it had not ended before.  Raises `Unavailable`."""
+    """Merge an event into its stream; whether it had not ended before.
+
+    What a room may have to follow is owed from then on.  Raises `Unavailable`.
+    """
     key = key_of(event.identity)
     _list(event.name, key)
+    followed = mapping.concerns(settings.get().targets, event)
     try:
-        return _change(key, event.name, _merged(event))
+        recorded = _change(
+            key, event.name, _merged(event, followed), owing=_followed(key) if followed else ()
+        )
     except Overfull:
         log.info("a stream has too many fields: those that the contract does not name are dropped")
-        return _rewrite(key, event)
+        recorded = _rewrite(key, event, followed)
+    if followed:
+        # Even where it was refused: perhaps by itself, of whose first try the answer was lost.
+        kicks.kick(FOLLOW, key)
+    return recorded
+
+
+def _followed(key: Key) -> list[Action]:
+    """That a room has to follow: at once, unless a worker has the stream, who will then look again."""
+    return [
+        assign(StreamRow.due, keys.due(FOLLOW, key.pk)),
+        StreamRow.due_at.set(StreamRow.due_at | clock.now()),
+        assign(StreamRow.news, ids.new(NEWS_LENGTH)),
+    ]
 
 
 def key_of(identity: Identity) -> Key:
@@ -134,11 +169,13 @@ def key_of(identity: Identity) -> Key:
     return keys.wcs_stream(identity.media_session, identity.node)
 
 
-def _merged(event: Event) -> list[Action]:
+def _merged(event: Event, followed: bool) -> list[Action]:
     kept_s = settings.get().final_kept_s if event.final else settings.get().others_kept_s
     ours = _news(kept_s)
     if event.final:
         ours.append(assign(StreamRow.final, True))
+    if followed and event.status == mapping.PUBLISHING:
+        ours.append(assign(StreamRow.began, True))
     return [assign(_field(name), text) for name, text in event.fields.items()] + ours
 
 
@@ -151,7 +188,14 @@ def _field(name: str) -> UnicodeAttribute:
     return UnicodeAttribute(attr_name=FIELD + name)
 
 
-def _change(key: Key, name: str, actions: Sequence[Action], provided: Condition | None = None) -> bool:
+def _change(
+    key: Key,
+    name: str,
+    actions: Sequence[Action],
+    provided: Condition | None = None,
+    *,
+    owing: Sequence[Action] = (),
+) -> bool:
     """Change a stream unless it has ended; `False` if it has, or is not as demanded.
 
     One that counts as silent is looked for again first, so that it will be found out once more.
@@ -159,7 +203,7 @@ def _change(key: Key, name: str, actions: Sequence[Action], provided: Condition 
     """
     wanted = _NOT_FINAL if provided is None else _NOT_FINAL & provided
     try:
-        writes.update(*key, actions=actions, condition=wanted & _NOT_STALE)
+        writes.update(*key, actions=[*actions, *owing], condition=wanted & _NOT_STALE)
     except Refused as refused:
         row = refused.row(StreamRow)
         if row is None or row.final or row.stale is None:
@@ -167,14 +211,16 @@ def _change(key: Key, name: str, actions: Sequence[Action], provided: Condition 
     else:
         return True
     _look_again(name, key)
+    # That one in a room is due in a week, as `mark_stale` has it, would keep what is owed now from being due.
+    anew = owed.owing(FOLLOW, key, clock.now()) if row.room is not None or owing else []
     try:
-        writes.update(*key, actions=[*actions, StreamRow.stale.remove()], condition=wanted)
+        writes.update(*key, actions=[*actions, StreamRow.stale.remove(), *anew], condition=wanted)
     except Refused:
         return False
     return True
 
 
-def _rewrite(key: Key, event: Event) -> bool:
+def _rewrite(key: Key, event: Event, followed: bool) -> bool:
     """Keep of a stream that has become too large what the contract names.  Raises `Unavailable`."""
     for _ in range(TRIES):
         old = writes.get(StreamRow, *key, consistent=True)
@@ -183,11 +229,9 @@ def _rewrite(key: Key, event: Event) -> bool:
         kept_s = settings.get().final_kept_s if event.final else settings.get().others_kept_s
         now = clock.now()
         row = StreamRow(*key, seen=round(now, 3), final=event.final or None, expires_at=int(now) + kept_s)
-        row.ending = old.ending if old is not None else None
         row.fields = stream.documented((old.fields if old is not None else {}) | dict(event.fields))
-        unchanged = expressions.ABSENT if old is None else _NOT_FINAL & Same(_SEEN, old.seen)
-        if old is not None and old.ending is None:
-            unchanged &= _NOT_ENDING
+        _keep_ours(row, old, event, followed)
+        unchanged = expressions.ABSENT if old is None else _as_it_was(old)
         if old is not None and old.stale is not None:
             _look_again(event.name, key)
         try:
@@ -196,6 +240,31 @@ def _rewrite(key: Key, event: Event) -> bool:
             continue
         return True
     raise Unavailable("storage is overloaded")
+
+
+def _keep_ours(row: StreamRow, old: StreamRow | None, event: Event, followed: bool) -> None:
+    """Have a row that is written anew say what the old one said beside the stream's fields."""
+    if old is not None:
+        row.ending, row.began, row.room, row.shown = old.ending, old.began, old.room, old.shown
+        row.due, row.due_at, row.news = old.due, old.due_at, old.news
+        row.owner, row.attempts = old.owner, old.attempts
+        if old.stale is not None and old.due is not None:
+            row.due_at = clock.now()
+    if followed:
+        row.began = row.began or event.status == mapping.PUBLISHING or None
+        row.due, row.due_at, row.news = keys.due(FOLLOW, row.pk), clock.now(), ids.new(NEWS_LENGTH)
+
+
+def _as_it_was(old: StreamRow) -> Condition:
+    """The condition that a stream had no news, and nothing that is ours was changed, since it was read."""
+    ours = _still(StreamRow.ending, old.ending) & _still(StreamRow.room, old.room)
+    condition: Condition = Same(_SEEN, old.seen) & ours & _NOT_FINAL
+    return condition
+
+
+def _still(attribute: Attribute[Any], value: Any) -> Condition:
+    """The condition that an attribute is what was read."""
+    return expressions.absent(attribute) if value is None else Same(attribute, value)
 
 
 def _list(name: str, key: Key) -> None:
@@ -284,12 +353,57 @@ def _have_server_told(row: StreamRow) -> bool:
 
 def mark_stale(row: StreamRow) -> bool:
     """Note that a stream has been silent for too long; `False` if there was news.  Raises `Unavailable`."""
-    mark = assign(StreamRow.stale, round(clock.now(), 3))
+    actions = [assign(StreamRow.stale, round(clock.now(), 3))]
+    unchanged = _NOT_FINAL & Same(_SEEN, row.seen)
+    if settings.get().targets or row.room is not None:
+        unchanged = unchanged & _still(StreamRow.room, row.room)
+    if row.room is not None:
+        # Nobody may ever say that it ended: its room forgets it when we do.
+        actions += [
+            assign(StreamRow.due, keys.due(FOLLOW, row.pk)),
+            StreamRow.due_at.set(StreamRow.due_at | last_look(row)),
+        ]
     try:
-        writes.update(*row.key, actions=[mark], condition=_NOT_FINAL & Same(_SEEN, row.seen))
+        writes.update(*row.key, actions=actions, condition=unchanged)
     except Refused:
         return False
     return True
+
+
+# Rooms
+
+
+def last_look(row: StreamRow) -> float:
+    """When a room forgets a stream of which there is no news: shortly before we do."""
+    kept_s = settings.get().others_kept_s
+    return float(row.expires_at) - min(kept_s / 2, max(SHORTLY_S, kept_s / 100))
+
+
+def entering(row: StreamRow, room: str, shown: str) -> Change:
+    """What a transaction has to note when it puts a stream into a room.
+
+    Refused where the stream has ended, or is to end, or came into one, or another worker has taken over.
+    """
+    wanted = _NOT_FINAL & _NOT_ENDING & _NOT_IN_A_ROOM & owed.mine(row)
+    return Change(row.key, [assign(StreamRow.room, room), assign(StreamRow.shown, shown)], wanted)
+
+
+def followed(row: StreamRow, also: Sequence[Action] = ()) -> bool:
+    """Nothing more is owed to a room; `False` when there was news, or another worker has taken over.
+
+    Of a stream that counts as silent the last look is.  Raises `Unavailable`.
+    """
+    as_read = _still(StreamRow.news, row.news) & _still(StreamRow.stale, row.stale)
+    if row.stale is not None and row.room is not None and not row.final:
+        left_s = max(0.0, last_look(row) - clock.now())
+        done = [assign(StreamRow.attempts, 0), *also]
+        return owed.hold(row, lease_s=left_s, also=done, provided=as_read)
+    return owed.settle(row, also=also, unless=~as_read)
+
+
+def of_room(room: str) -> Iterator[StreamRow]:
+    """The streams that were put into a room and have not ended.  Raises `Unavailable`."""
+    return (row for row in every() if row.room == room and not row.final)
 
 
 # Reading

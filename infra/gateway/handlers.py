@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from chalice import Chalice
 
+from chalicelib import waits
 from infra.gateway import log
 from infra.gateway.events import Event
 from infra.gateway.settings import Settings
@@ -211,34 +212,67 @@ Job = tuple[str, Event, str, Done | None]
 
 
 class Pool:
-    """A bounded number of threads that run handlers; what each returns goes back through the mailbox."""
+    """A bounded number of threads that run handlers; what each returns goes back through the mailbox.
 
-    def __init__(self, handlers: Handlers, mailbox: Mailbox, threads: int, name: str) -> None:
+    A thread that waits for somebody else (`chalicelib.waits`) does not count, as long as not too many do.
+    """
+
+    def __init__(
+        self, handlers: Handlers, mailbox: Mailbox | None, threads: int, name: str, waiting: int = 0
+    ) -> None:
         self._handlers = handlers
         self._mailbox = mailbox
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._limit = threads
         self._name = name
+        self._most_waiting = waiting
+        self._waiting = 0
         self._threads: list[threading.Thread] = []
+        self._made = 0
         self._lock = threading.Lock()
 
     def submit(self, name: str, event: Event, request_id: str, done: Done | None = None) -> None:
         """Run a handler as soon as a thread is free; without `done`, failures are only logged."""
         self._jobs.put((name, event, request_id, done))
-        if len(self._threads) < self._limit and not self._jobs.empty():
+        if len(self._threads) < self._limit + self._waiting and not self._jobs.empty():
             self._grow()
+
+    def leave(self) -> bool:
+        """One of the threads is about to wait; `False` when too many do already."""
+        with self._lock:
+            if self._waiting >= self._most_waiting:
+                return False
+            self._waiting += 1
+        if not self._jobs.empty():
+            self._grow()
+        return True
+
+    def back(self) -> None:
+        """That thread goes on; whoever is done first while there are too many of them goes."""
+        with self._lock:
+            self._waiting -= 1
 
     def _grow(self) -> None:
         with self._lock:
-            if len(self._threads) < self._limit:
-                thread = threading.Thread(
-                    target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True
-                )
+            if len(self._threads) < self._limit + self._waiting:
+                thread = threading.Thread(target=self._run, name=f"{self._name}-{self._made}", daemon=True)
+                self._made += 1
                 self._threads.append(thread)
                 thread.start()
 
+    def _is_surplus(self) -> bool:
+        """Whether the current thread is one too many; it is none of the pool's any more then."""
+        if len(self._threads) <= self._limit:
+            return False
+        with self._lock:
+            if len(self._threads) <= self._limit + self._waiting:
+                return False
+            self._threads.remove(threading.current_thread())
+            return True
+
     def _run(self) -> None:
-        get, call, put = self._jobs.get, self._handlers.call, self._mailbox.put
+        get, call, mailbox = self._jobs.get, self._handlers.call, self._mailbox
+        waits.hosted_by(self)
         while True:
             job = get()
             if job is None:
@@ -251,14 +285,17 @@ class Pool:
             except BaseException as raised:
                 error = raised
                 log.failure("handler failed", raised, handler=name, request_id=request_id)
-            if done is not None:
-                put(done, result, error)
+            if done is not None and mailbox is not None:
+                mailbox.put(done, result, error)
             del job, event, result, error, done
+            if self._is_surplus():
+                return
 
     def stop(self, timeout_s: float) -> None:
         """Let the threads end after what they were given, and wait for them."""
-        for _ in self._threads:
+        threads = list(self._threads)
+        for _ in threads:
             self._jobs.put(None)
         end = time.monotonic() + timeout_s
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))

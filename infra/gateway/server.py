@@ -21,6 +21,7 @@ import msgspec
 import uvicorn
 
 from chalicelib import settings as shared
+from chalicelib import waits
 from chalicelib.settings import BadSetting
 from infra.gateway import handlers, log, peers, settings
 from infra.gateway.connections import LocalDelivery, ManagementApp
@@ -183,8 +184,10 @@ class Gateway:
 
         self.handlers = await asyncio.to_thread(handlers.make, settings)
         self.mailbox = handlers.Mailbox(loop)
-        self.pool = handlers.Pool(self.handlers, self.mailbox, settings.threads, "handler")
-        self.work_pool = handlers.Pool(self.handlers, self.mailbox, settings.work_threads, "work")
+        self.pool = handlers.Pool(self.handlers, self.mailbox, settings.threads, "handler", settings.waiting)
+        self.work_pool = handlers.Pool(
+            self.handlers, self.mailbox, settings.work_threads, "work", settings.waiting
+        )
         periods = (
             settings.beat_s,
             settings.silence_s,
@@ -298,9 +301,11 @@ class Gateway:
         await self.sockets.drain(self.settings.drain_rate)
         await self.sockets.emptied(self.settings.close_deadline_s + 10)
         await asyncio.gather(*sources)
+        waits.end()
         await asyncio.gather(*(listener.finish() for listener in (*self.listeners, self.management)))
         for pool in (self.pool, self.work_pool):
             await asyncio.to_thread(pool.stop, 10.0)
+        waits.begin()
         self.wheel.stop()
         if self.kicker is not None:
             self.glue.uninstall()

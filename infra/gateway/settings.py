@@ -43,6 +43,8 @@ class _Given:
     lambda_names: tuple[str, ...] = ()
     threads: int = 16
     work_threads: int = 4
+    waiting: int = 256
+    """So many threads more, of each kind, as wait for somebody else."""
     sources: str = "auto"
     heartbeat: str = ""
     trusted_proxies: tuple[str, ...] = ()
@@ -136,6 +138,7 @@ def _check(given: _Given) -> None:
         "queue_messages",
     ):
         require(getattr(given, name) > 0, f"{PREFIX}{name.upper()}: more than 0")
+    require(given.waiting >= 0, "GATEWAY_WAITING: 0 or more")
     for name in (
         "header_deadline_s",
         "body_deadline_s",

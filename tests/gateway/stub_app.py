@@ -8,6 +8,7 @@ from typing import Any
 
 from chalice import Chalice, Response
 
+from chalicelib import waits
 from chalicelib.realtime.ports import Delivery, Outcome, Post
 from infra.gateway.install import Kick
 from infra.gateway.settings import Settings
@@ -95,6 +96,15 @@ def echo(name: str) -> Response:
     event = app.current_request.to_original_event()
     assert app.current_request.uri_params == {"name": name}
     return Response(body=event, headers={"Content-Type": "application/json", "X-Request-Id": "the app's own"})
+
+
+@app.route("/parked", content_types=["*/*"])
+def parked() -> dict[str, bool]:
+    with waits.waiting("gate") as waiter, waits.parked() as admitted:
+        stub.note("parked", admitted)
+        if admitted:
+            waiter.wait(5)
+    return {"admitted": admitted}
 
 
 @app.route("/held", content_types=["*/*"])

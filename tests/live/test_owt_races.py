@@ -1,6 +1,5 @@
 """Calls of the management API that race each other, on the gateway's sockets with an emulator behind."""
 
-import base64
 import functools
 import json
 from collections.abc import Callable, Iterator
@@ -10,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.owt.errors import NoToken, Refused
-from chalicelib.owt.store import participants, tokens
+from chalicelib.owt.errors import Refused
+from chalicelib.owt.store import participants
 from tests.support import mauth
 from tests.support.clients import http_call
 from tests.support.counts import full
@@ -143,20 +142,45 @@ def test_no_more_calls_are_made_than_participants_are_admitted(caller, pool):
         assert len(caller.done("GET", path)) == 2
 
 
+def redeem(caller: Caller, text: str, **more: str) -> tuple[int, Any]:
+    """Join with a token."""
+    return caller.ask("POST", "/media/v1/tokens/redeem", {"token": text, **more})
+
+
 def test_a_token_is_redeemed_by_one_of_two(caller, pool):
     room = caller.room()
-    for _ in range(ROUNDS):
+    for number in range(1, ROUNDS + 1):
         text = caller.done("POST", f"/v1/rooms/{room}/tokens", {"user": "u", "role": "presenter"})
-        identity = json.loads(base64.b64decode(text))["tokenId"]
+        answers = side_by_side(pool, *[functools.partial(redeem, caller, text)] * 2)
+        assert codes(answers) == [(200, 0), (401, 1101)]
+        assert len(caller.done("GET", f"/v1/rooms/{room}/participants")) == number
 
-        def redeem(identity=identity) -> bool:
-            try:
-                tokens.redeem(identity)
-            except NoToken:
-                return False
-            return True
 
-        assert sorted(side_by_side(pool, redeem, redeem)) == [False, True]
+def test_the_last_place_is_taken_once_and_whoever_lost_keeps_the_token(caller, pool):
+    for _ in range(CROWDS):
+        room = caller.room(participantLimit=1)
+        path = f"/v1/rooms/{room}"
+        texts = [caller.done("POST", f"{path}/tokens", {"user": str(n), "role": "viewer"}) for n in range(2)]
+        answers = side_by_side(pool, *(functools.partial(redeem, caller, text) for text in texts * 2))
+        # Who comes with the token that won is told that it is gone, who comes with the other that it is full.
+        assert codes(answers) == [(200, 0), (401, 1101), REFUSED, REFUSED]
+        (joined,) = caller.done("GET", f"{path}/participants")
+        caller.done("DELETE", f"{path}/participants/{joined['id']}")
+        assert codes([redeem(caller, text) for text in texts]) == [(200, 0), (401, 1101)]
+
+
+def test_a_participant_joins_once_under_one_id(caller, pool):
+    room = caller.room()
+    for number in range(CROWDS):
+        texts = [
+            caller.done("POST", f"/v1/rooms/{room}/tokens", {"user": str(n), "role": "viewer"})
+            for n in range(2)
+        ]
+        answers = side_by_side(
+            pool,
+            *(functools.partial(redeem, caller, text, participant=f"p{number}") for text in texts),
+        )
+        assert codes(answers) == [(200, 0), REFUSED]
 
 
 def test_no_more_join_than_participants_are_admitted(caller, pool):

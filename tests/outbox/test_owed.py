@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from chalicelib import clock, settings
+from chalicelib import clock, settings, waits
 from chalicelib.errors import Unavailable
 from chalicelib.outbox import kicks, owed
 from chalicelib.outbox.owed import OwedRow
@@ -187,3 +187,66 @@ def test_a_kick_in_a_gateways_process_is_served_there_with_the_queue_as_backup(t
 def test_owed_rows_are_spread_over_the_index():
     partitions = {keys.due("job", f"row {number}") for number in range(100)}
     assert partitions == set(keys.due_partitions("job"))
+
+
+class Host:
+    """Who lets threads of a process wait."""
+
+    def leave(self):
+        return True
+
+    def back(self):
+        pass
+
+
+def test_slow_work_is_left_to_a_thread_that_may_take_its_time_where_there_is_one(served, monkeypatch):
+    monkeypatch.setattr(owed, "_slow", {"job"})
+    here: list[str] = []
+    record = {"messageId": "1", "body": kicks.spell("job", KEY)}
+    kicks.install(here.append)
+    try:
+        assert owed.work([record]) == []
+        assert (here, served) == ([record["body"]], [])
+        waits.hosted_by(Host())
+        assert owed.work([record]) == []
+    finally:
+        waits.hosted_by(None)
+        kicks.install(None)
+    assert (len(here), served) == (1, [KEY])
+    assert owed.work([record]) == []
+    assert served == [KEY, KEY]
+
+
+def test_slow_work_may_have_threads_of_its_own_where_other_kicks_go_to_the_queue(table, served, monkeypatch):
+    monkeypatch.setattr(owed, "_slow", {"job"})
+    aside: list[str] = []
+    body = kicks.spell("job", KEY)
+    kicks.install(None, aside=aside.append)
+    try:
+        assert kicks.kick("job", KEY)
+        assert (bodies(table), aside) == ([body], [])
+        assert owed.work([{"messageId": "1", "body": body}]) == []
+    finally:
+        kicks.install(None)
+    assert (aside, served) == ([body], [])
+
+
+def test_a_kind_may_have_its_own_way_to_be_replayed(table, monkeypatch):
+    monkeypatch.setattr(owed, "_replayers", {"job": lambda letter: replayed.append(letter.body)})
+    replayed: list[object] = []
+    owed.bury("job", KEY, "no", 1, {"all": "of it"})
+    (letter,) = owed.dead_letters()
+    owed.replay(letter)
+    assert replayed == [{"all": "of it"}]
+    assert owed.dead_letters() == []
+
+
+def test_a_schedule_says_how_long_to_wait_after_each_try():
+    schedule = owed.Schedule((5.0, 300.0, 1800.0))
+    for tries, usual in ((0, 5), (1, 5), (2, 300), (3, 1800)):
+        delays = [schedule.after(tries) for _ in range(200)]
+        assert all(delay is not None and 0.9 * usual <= delay <= 1.1 * usual for delay in delays)
+        assert len(set(delays)) > 100
+    assert schedule.after(4) is None
+    assert schedule.after(1, at_least_s=60.0) == 60.0
+    assert schedule.after(4, at_least_s=60.0) is None

@@ -210,7 +210,7 @@ class TestTokens:
         found = json.loads(base64.b64decode(answer.body, validate=True))
         assert list(found) == ["tokenId", "host", "secure", "signature"]
         assert (found["host"], found["secure"]) == ("localhost:8080", True)
-        redeemed = kept.redeem(found["tokenId"])
+        redeemed = kept.find(found["tokenId"])
         assert (redeemed.service, redeemed.room) == (acme.id, room)
         assert (redeemed.new.user, redeemed.new.role) == ("alice", "presenter")
 
@@ -233,7 +233,7 @@ class TestTokens:
     def test_d21_user_and_role_of_the_header_win_and_no_body_is_needed(self, acme, room, body):
         header = acme.header(user="Ælice", role="presenter")
         answer = ask(acme, "POST", f"/v1/rooms/{room}/tokens", body, header=header)
-        redeemed = kept.redeem(json.loads(base64.b64decode(answer.body))["tokenId"])
+        redeemed = kept.find(json.loads(base64.b64decode(answer.body))["tokenId"])
         assert (redeemed.new.user, redeemed.new.role) == ("Ælice", "presenter")
 
     @pytest.mark.parametrize(

@@ -51,7 +51,6 @@ def test_with_kms_the_secret_may_be_missing_if_tokens_have_one_of_their_own():
         ("OWT_MAUTH_WINDOW_S", "3601"),
         ("OWT_SERVICE_CACHE_S", "61"),
         ("OWT_SERVICE_CACHE_S", "-1"),
-        ("OWT_MEDIA_MODE", "worker"),
         ("OWT_PORTAL_HOST", ""),
         ("OWT_RECORDING_HOST", ""),
         ("OWT_RECORDING_PATH", "recordings"),

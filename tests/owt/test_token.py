@@ -12,9 +12,8 @@ import pytest
 from chalicelib import clock, settings
 from chalicelib.owt import token
 from chalicelib.owt.errors import BadData, NoToken
-from chalicelib.owt.store import rooms, tokens
+from chalicelib.owt.store import children, rooms, tokens
 from chalicelib.owt.token import NewToken, Portal
-from chalicelib.store import writes
 from tests.owt import documents
 from tests.owt.test_services import at_once
 from tests.support.counts import full
@@ -133,7 +132,9 @@ class TestRows:
 
     def test_what_was_asked_for_comes_back_once(self, room):
         made = tokens.create(SERVICE, room, NewToken("Ælice", "viewer", "i", "r"))
-        assert tokens.redeem(made.id) == made
+        found, joined = tokens.redeem(made.id)
+        assert found == made
+        assert (joined.user, joined.role) == ("Ælice", "viewer")
         with pytest.raises(NoToken):
             tokens.redeem(made.id)
 
@@ -147,7 +148,7 @@ class TestRows:
         at(monkeypatch, 1_800_000_000.25)
         first, second = (tokens.create(SERVICE, room, NEW) for _ in range(2))
         at(monkeypatch, 1_800_000_180.0)
-        assert tokens.redeem(first.id) == first
+        assert tokens.redeem(first.id)[0] == first
         at(monkeypatch, 1_800_000_180.25)
         with pytest.raises(NoToken):
             tokens.redeem(second.id)
@@ -164,18 +165,60 @@ class TestRows:
         with pytest.raises(NoToken):
             tokens.redeem(made.id)
 
-    def test_a_redemption_whose_answer_was_lost_still_succeeds(self, room, monkeypatch):
+    def test_joining_and_the_end_of_the_token_are_one_transaction(self, room):
         made = tokens.create(SERVICE, room, NEW)
-        update = writes.update
-        monkeypatch.setattr(
-            writes, "update", lambda *key, **more: update(*key, **more) and update(*key, **more)
-        )
-        assert tokens.redeem(made.id) == made
+        calls = Storage()
+        calls.listen()
+        tokens.redeem(made.id)
+        assert [call.operation for call in calls.calls] == ["GetItem", "BatchGetItem", "TransactWriteItems"]
 
     def test_of_two_redemptions_at_once_exactly_one_succeeds(self, stack):
         settings.reset()
         room_id = rooms.create(SERVICE, dict(documents.room().document), check_service=False).id
         for _ in range(ROUNDS):
             made = tokens.create(SERVICE, room_id, NEW)
-            found = at_once(*[functools.partial(tokens.redeem, made.id)] * 2)
-            assert sorted(type(each).__name__ for each in found) == ["JoinToken", "NoToken"]
+            redeem = functools.partial(children.decided, functools.partial(tokens.redeem, made.id))
+            found = at_once(redeem, redeem)
+            names = sorted(type(each).__name__ for each in found)
+            assert names == ["NoToken", "tuple"]
+
+
+class TestTextThatComesBack:
+    def test_the_id_of_a_token_of_ours(self):
+        for portal in (Portal("p:1", True), Portal("p:1", False, "https://quic.example:7700")):
+            assert token.checked(token.spell(ID, portal, SECRET), SECRET) == ID
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"tokenId": ID[::-1]},
+            {"host": "other:1"},
+            {"webTransportUrl": "https://other.example"},
+            {"signature": ""},
+            {"signature": "\u00e9"},
+            {"tokenId": 5},
+            {"tokenId": None},
+            {"host": None},
+            {"signature": []},
+        ],
+    )
+    def test_one_that_was_changed_is_none(self, change):
+        text = json.dumps(decoded(token.spell(ID, Portal("p:1", True), SECRET)) | change)
+        assert token.checked(base64.b64encode(text.encode()).decode(), SECRET) is None
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("", " ", "e30=", "bnVsbA==", "W10=", "NQ==", "!!", "\x00", "é", "e30", "/w==", "A" * 4097),
+            base64.b64encode(b"[" * 3000).decode(),
+            base64.b64encode(b'{"x":' * 600).decode(),
+        ],
+    )
+    def test_any_other_text_is_none(self, text):
+        assert token.checked(text, SECRET) is None
+
+    def test_one_signed_with_another_secret_is_none(self):
+        assert token.checked(token.spell(ID, Portal("p:1", True), "another secret"), SECRET) is None
+
+    def test_an_id_that_could_not_have_been_made_is_none_however_it_is_signed(self):
+        assert token.checked(token.spell("../x", Portal("p:1", True), SECRET), SECRET) is None

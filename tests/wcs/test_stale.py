@@ -171,7 +171,7 @@ def test_a_stream_with_several_names_is_marked_once(server, user, world):
 
 
 def test_a_row_of_the_list_that_leads_nowhere_owes_nothing_after_a_look(server, user, world, monkeypatch):
-    monkeypatch.setattr(store, "_change", lambda *_: True)
+    monkeypatch.setattr(store, "_change", lambda *_, **__: True)
     server.tell()
     assert user.every() == []
     assert world.pass_by(AFTER_S + 1) == 1

@@ -1,7 +1,7 @@
 """What callers do with rooms: create, look, list, change, delete (contract 6)."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,9 +9,11 @@ import msgspec
 from chalicelib.outbox import kicks
 from chalicelib.owt import purge, room
 from chalicelib.owt.auth import Caller
+from chalicelib.owt.command import Kind
 from chalicelib.owt.errors import BadData
-from chalicelib.owt.store import ended, rooms
+from chalicelib.owt.store import commands, ended, rooms
 from chalicelib.store import keys
+from chalicelib.store.writes import Part
 from chalicelib.wire.untrusted import Json
 
 LARGEST_ANSWER: Final = 6 * 1024 * 1024 - 16 * 1024
@@ -80,7 +82,18 @@ def change(caller: Caller, room_id: str, read_body: Callable[[], Json]) -> msgsp
     Raises `NoRoom`, `ValidationError`, `Unavailable`.
     """
     known = rooms.read(caller.service, room_id)
-    changed, owed = rooms.replace(known, read_body())
+    written = commands.NOTHING
+
+    def also(version: int) -> Sequence[Part]:
+        nonlocal written
+        args = {"version": version}
+        written = commands.beside(
+            lambda: commands.new(caller.service, room_id, Kind.ROOM_UPDATED, room_id, args)
+        )
+        return written.parts
+
+    changed, owed = rooms.replace(known, read_body(), also)
+    written.sent()
     if owed is not None:
         purge.end(owed)
     return changed.answer()
@@ -88,5 +101,7 @@ def change(caller: Caller, room_id: str, read_body: Callable[[], Json]) -> msgsp
 
 def delete(caller: Caller, room_id: str) -> None:
     """Remove a room, and have what was in it removed.  Raises `NoRoom`, `Unavailable`."""
-    rooms.delete(caller.service, room_id)
+    written = commands.beside(lambda: commands.closed(caller.service, room_id))
+    rooms.delete(caller.service, room_id, written.parts)
+    written.sent()
     kicks.kick(ended.PURGE, keys.owt_room_purge(room_id))

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalicelib.errors import AppError
-from chalicelib.owt import layout, purge
+from chalicelib.errors import AppError, NotFound
+from chalicelib.owt import layout, media_settings, purge
 from chalicelib.owt import stream as streams
+from chalicelib.owt.actions import orders
+from chalicelib.owt.command import Command, Kind
 from chalicelib.owt.errors import NoStream, Refused
-from chalicelib.owt.store import children, rooms
+from chalicelib.owt.store import children, commands, rooms
 from chalicelib.owt.store import streams as store
+from chalicelib.owt.store.commands import Order
 from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.store.streams import Found, Scene
 from chalicelib.owt.stream import Change, Forward, Spelled, Version
@@ -27,7 +30,7 @@ def listed(service_id: str, room_id: str, version: Version) -> list[Spelled]:
     Raises `NoRoom`.
     """
     scene = store.scene(service_id, room_id)
-    views = scene.state.room.views() if scene.state.active else ()
+    views = scene.state.room.views() if scene.active else ()
     mixed = [_spell_mixed(scene, scene.picture(view), version) for view in views]
     return mixed + [_spell(scene.state, each, version) for each in scene.streams]
 
@@ -59,7 +62,7 @@ def _find_mixed(service_id: str, room_id: str, stream_id: str) -> tuple[Scene, M
     """The room, and the view of a mixed stream that is listed.  Raises `NoRoom`, `NoStream`."""
     scene = store.scene(service_id, room_id)
     view = streams.view_of(scene.state.room, stream_id)
-    if view is None or not scene.state.active:
+    if view is None or not scene.active:
         raise NoStream(stream_id)
     return scene, view
 
@@ -72,6 +75,18 @@ def change(service_id: str, room_id: str, stream_id: str, body: Body, version: V
 
     Raises `NoRoom`, `NoStream`, then `ValidationError`, then `Refused`.
     """
+    read = orders.once(body)
+    return orders.changed(
+        lambda order: changed(service_id, room_id, stream_id, read, version, order),
+        lambda: look(service_id, room_id, stream_id, version),
+        read,
+    )
+
+
+def changed(
+    service_id: str, room_id: str, stream_id: str, body: Body, version: Version, order: Order
+) -> Spelled:
+    """The same with a write as `order` has it made."""
     known: list[list[Change]] = []
 
     def changes() -> list[Change]:
@@ -81,14 +96,16 @@ def change(service_id: str, room_id: str, stream_id: str, body: Body, version: V
 
     if _may_be_mixed(room_id, stream_id):
         return children.decided(
-            lambda: _change_mixed(*_find_mixed(service_id, room_id, stream_id), changes(), version)
+            lambda: _change_mixed(*_find_mixed(service_id, room_id, stream_id), changes(), version, order)
         )
     return children.decided(
-        lambda: _change_forward(store.find(service_id, room_id, stream_id), changes, version)
+        lambda: _change_forward(store.find(service_id, room_id, stream_id), changes, version, order)
     )
 
 
-def _change_forward(found: Found, read_changes: Callable[[], list[Change]], version: Version) -> Spelled:
+def _change_forward(
+    found: Found, read_changes: Callable[[], list[Change]], version: Version, order: Order
+) -> Spelled:
     try:
         changes = read_changes()
         changed = streams.change(found.stream, changes, found.state.vids, store.now())
@@ -97,18 +114,43 @@ def _change_forward(found: Found, read_changes: Callable[[], list[Change]], vers
         store.check_owner(found)
         raise
     if changed != found.stream:
-        store.store(found, changed)
+        if media_settings.get().confirms:
+            store.check_owner(found)  # what is only tried now does not meet the condition of the write
+        order(lambda: _command(found, changed), lambda also: store.store(found, changed, also))
     else:
         store.check_owner(found)
     return _spell(found.state, changed, version)
 
 
-def _change_mixed(scene: Scene, view: Mapping[str, Any], changes: list[Change], version: Version) -> Spelled:
+def _command(found: Found, changed: Forward) -> Command:
+    """What workers follow a change of a stream with: one command, whatever has changed."""
+    state = found.state
+    into, out_of, status = streams.differences(found.stream, changed, state.vids)
+    kind = Kind.STREAM_MIX if into else Kind.STREAM_UNMIX if out_of else Kind.STREAM_MUTE
+    told = {"into": into, "outOf": out_of, "status": status}
+    args = {name: value for name, value in told.items() if value}
+    return commands.new(state.service, state.id, kind, changed.id, args)
+
+
+def _change_mixed(
+    scene: Scene, view: Mapping[str, Any], changes: list[Change], version: Version, order: Order
+) -> Spelled:
     picture = scene.picture(view)
     changed = streams.arrange(picture, changes)
-    if changed.set is not None and changed.set != picture.set:
-        store.arrange(scene, view["label"], changed.set)
+    kept = changed.set
+    if kept is not None and changed != picture:
+        label = view["label"]
+        order(
+            lambda: _layout_command(scene.state, changed),
+            lambda also: store.arrange(scene, label, kept, also),
+        )
     return _spell_mixed(scene, changed, version)
+
+
+def _layout_command(state: RoomState, picture: layout.Picture) -> Command:
+    label = picture.view["label"]
+    args = {"view": label, "layout": [each.spell() for each in layout.shown(picture)]}
+    return commands.new(state.service, state.id, Kind.LAYOUT_SET, streams.mixed_id(state.id, label), args)
 
 
 # Removing
@@ -122,8 +164,12 @@ def remove(service_id: str, room_id: str, stream_id: str) -> None:
     if _may_be_mixed(room_id, stream_id):
         _find_mixed(service_id, room_id, stream_id)
         raise Refused("a mixed stream goes with its view")
-    for owed in store.remove(store.find(service_id, room_id, stream_id)):
-        purge.end(owed)
+    found = store.find(service_id, room_id, stream_id)
+    written = commands.beside(lambda: commands.new(service_id, room_id, Kind.STREAM_STOP, stream_id, {}))
+    owed = store.remove(found, written.parts)
+    written.sent()
+    for each in owed:
+        purge.end(each)
 
 
 # Streaming-ins
@@ -132,18 +178,31 @@ def remove(service_id: str, room_id: str, stream_id: str) -> None:
 def stream_in(service_id: str, room_id: str, body: Body, version: Version) -> Spelled:
     """Have a stream fetched into a room.
 
-    In the store mode nobody fetches anything: it is there at once, and what is unknown of it is what the room
-    would take first.  Raises `NoRoom`, then `ValidationError`, then `Refused`.
+    Unless a worker has to confirm it, it is there at once, and what is unknown of it is what the room would
+    take first.  Raises `NoRoom`, then `ValidationError`, then `Refused`.
     """
     state = rooms.read(service_id, room_id)
-    asked = streams.parse_streaming_in(body())
+    value = body()
+    asked = streams.parse_streaming_in(value)
     known: list[RoomState] = [state]
+    start = orders.Start(service_id, room_id, Kind.STREAM_START)
 
-    def decide() -> Spelled:
+    def decide() -> tuple[RoomState, Forward]:
         state = known.pop() if known else rooms.read(service_id, room_id)
         media = streams.streaming_in(state.room, asked)
         wanted = Forward(id="", media=media, attributes=asked.attributes, arrived=store.now())
-        made = store.add_to(state, wanted, connection=asked.connection)
-        return _spell(state, made, version)
+        made = store.add_to(
+            state,
+            wanted,
+            connection=asked.connection,
+            beside=lambda made: start.beside(made.id, lambda: streams.ordered(asked, value)),
+        )
+        return state, made
 
-    return children.decided(decide)
+    state, made = children.decided(decide)
+    if not start.confirmed():
+        return _spell(state, made, version)
+    try:
+        return look(service_id, room_id, made.id, version)
+    except NotFound:
+        raise Refused("the stream has ended at once") from None

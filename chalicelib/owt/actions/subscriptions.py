@@ -3,11 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
-from chalicelib.errors import ValidationError
+from chalicelib.errors import NotFound, ValidationError
 from chalicelib.owt import purge, selection, subscription
+from chalicelib.owt.actions import orders
+from chalicelib.owt.command import Kind
+from chalicelib.owt.errors import Refused
 from chalicelib.owt.room import Room
 from chalicelib.owt.selection import Options
-from chalicelib.owt.store import rooms, subscriptions
+from chalicelib.owt.store import commands, rooms, subscriptions
+from chalicelib.owt.store.commands import Order, Write
 from chalicelib.owt.store.subscriptions import Found
 from chalicelib.owt.stream import Forward, Spelled
 from chalicelib.owt.subscription import Analysis, Call, Changeable, Recording, StreamingOut
@@ -60,13 +64,25 @@ def start(
 ) -> Spelled:
     """A new subscription, as the body asks.  Raises `NoRoom`, `ValidationError`, `Refused`."""
     wanted = asked(service_id, room_id, body, parse)
+    begun = orders.Start(service_id, room_id, Kind.OUTPUT_START)
     name, made = subscriptions.create(
         service_id,
         room_id,
         wanted.options.sources,
         lambda identity, room, forward: make(identity, room, forward, wanted),
+        lambda identity, made: begun.beside(identity, lambda: subscription.ordered(made)),
     )
+    if begun.confirmed():
+        made = confirmed(service_id, room_id, type(made), name).subscription
     return made.spell(name)
+
+
+def confirmed(service_id: str, room_id: str, kind: type[S], name: str) -> Found[S]:
+    """A subscription that a worker has just begun, as it said.  Raises `Refused` where it is over already."""
+    try:
+        return subscriptions.find(service_id, room_id, kind, name)
+    except NotFound:
+        raise Refused("this has ended at once") from None
 
 
 def change(
@@ -81,6 +97,24 @@ def change(
 
     Raises `NoRoom`, `NoResource`, and only then `ValidationError`; `Refused`.
     """
+    read = orders.once(body)
+    return orders.changed(
+        lambda order: changed(service_id, room_id, kind, identity, read, prefix, order),
+        lambda: subscriptions.find(service_id, room_id, kind, identity),
+        read,
+    )
+
+
+def changed(
+    service_id: str,
+    room_id: str,
+    kind: type[Changeable],
+    identity: str,
+    body: Body,
+    prefix: str,
+    order: Order,
+) -> Found[Changeable]:
+    """The same with a write as `order` has it made."""
     changes = checked(
         lambda: selection.parse_changes(patch.parse(body()), prefix),
         lambda: subscriptions.find(service_id, room_id, kind, identity),
@@ -92,11 +126,22 @@ def change(
         options = selection.change(standing.chosen.options, changes)
         return subscription.rechosen(standing, room, forward, options)
 
+    def write(made: Changeable, written: Write) -> None:
+        command = Kind.CALL_UPDATE if isinstance(made, Call) else Kind.OUTPUT_UPDATE
+        args = subscription.ordered(made)
+        order(lambda: commands.new(service_id, room_id, command, identity, args), written)
+
     besides = [each.value for each in changes if each.field == "source"]
-    return subscriptions.change(service_id, room_id, kind, identity, besides, decide)
+    return subscriptions.change(service_id, room_id, kind, identity, besides, decide, write)
 
 
 def stop(service_id: str, room_id: str, kind: type[S], identity: str) -> None:
     """End a subscription, with all that hangs on it.  Raises `NoRoom`, `NoResource`."""
-    for owed in subscriptions.remove(service_id, room_id, kind, identity):
-        purge.end(owed)
+    command, args = (
+        (Kind.CALL_END, {}) if kind is Call else (Kind.OUTPUT_STOP, {"type": subscription.TYPES[kind.kind]})
+    )
+    written = commands.beside(lambda: commands.new(service_id, room_id, command, identity, args))
+    owed = subscriptions.remove(service_id, room_id, kind, identity, written.parts)
+    written.sent()
+    for each in owed:
+        purge.end(each)

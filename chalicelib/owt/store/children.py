@@ -17,7 +17,8 @@ from chalicelib.owt.store import rooms
 from chalicelib.owt.store.ended import PARTICIPANT, STREAM, Ended, ended_row, read_ended
 from chalicelib.owt.store.rooms import RoomRow, RoomState
 from chalicelib.store import expressions, keys, writes
-from chalicelib.store.expressions import ABSENT, STANDS, Less, Same
+from chalicelib.store.attributes import UnicodeAttribute
+from chalicelib.store.expressions import ABSENT, STANDS, Less, Same, absent
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Check, Part, Put, Raw, Remove
@@ -32,6 +33,10 @@ STREAMS: Final = ("v", "xe~")
 SUBSCRIPTIONS: Final = ("x", "y~")
 """The room, what has ended, subscriptions: one query."""
 PARTICIPANTS: Final = "p#"
+PENDING: Final = UnicodeAttribute(attr_name="pnd", null=True)
+"""On a child's row, whichever class it is of: the command that it waits for."""
+VISIBLE: Final = STANDS & absent(PENDING)
+"""That a child stands, and waits for nothing."""
 COUNTED: Final = (RoomRow.participants, RoomRow.inputs, RoomRow.others)
 
 
@@ -132,11 +137,11 @@ def add(
     parts: list[Part] = [_counted(state, counts, unchanged)]
     parts += [Put(row, ABSENT) for row in rows]
     needed = [keys.owt_stream(room_id, stream_id) for stream_id in dict.fromkeys(streams)]
-    if participant:
-        needed.append(keys.owt_participant(room_id, participant))
     ending = [key for row in rows for key in _ending(room_id, row.sk)]
     parts += [Check(key, ABSENT) for key in ending]
     parts += [Check(key, STANDS) for key in needed]
+    if participant:
+        parts.append(Check(keys.owt_participant(room_id, participant), VISIBLE))
     own = len(parts)
     try:
         writes.transact([*parts, *also])
@@ -200,14 +205,15 @@ def remove(
     *,
     also: Sequence[Part] = (),
 ) -> list[Key]:
-    """Take children out of a room, all or none, and note what `ended` with them: pairs like `("s", id)`.
+    """Take children that callers see out of a room, all or none, and note what `ended` with them: pairs like
+    `("s", id)`.
 
     `counts` are those removed.  Have `purge.end` serve the rows that are returned: what hangs on what ended
     is owed.  Raises `NoRoom`, `Missing`, `Unavailable`; `Cancelled` only for a condition of `also`.
     """
     owed = [ended_row(state.id, what, [name]) for what, name in ended]
     parts: list[Part] = [change_of_counts(state.id, counts, -1, Same(RoomRow.service, state.service))]
-    parts += [Remove(key, STANDS) for key in wanted]
+    parts += [Remove(key, VISIBLE) for key in wanted]
     own = len(parts)
     try:
         writes.transact([*parts, *also, *(Put(row) for row in owed)])

@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-from chalicelib import clock
+from chalicelib import clock, ids
+from chalicelib.errors import Conflict
 from chalicelib.outbox.owed import OwedRow
 from chalicelib.store import keys
 from chalicelib.store.attributes import UnicodeSetAttribute
@@ -20,13 +21,22 @@ PURGE: Final = "owt.purge"
 STREAM: Final = "s"
 VIEW: Final = "v"
 PARTICIPANT: Final = "p"
+NODE: Final = "n"
 
 FORWARD: Final = "w"
 MIXED: Final = "v"
 
 
+class Ending(Conflict):
+    """What hung on something of this name has not gone yet; once it has, the same may be tried again."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__("what hung on something of this name still ends")
+        self.key = key
+
+
 class EndedRow(OwedRow):
-    """A stream, a participant or some views that ended; what hangs on them is left to end."""
+    """A stream, a participant, a media node or some views that ended; what hangs on them is left to end."""
 
     names = UnicodeSetAttribute()
 
@@ -41,8 +51,19 @@ def ended_row(room_id: str, what: str, names: Sequence[str], after_s: float = 0.
     return EndedRow(*where, names=set(names), due=keys.due(END, where.pk), due_at=at, attempts=0)
 
 
+def node_key(room_id: str, node: str) -> Key:
+    """Where it says that a media node is gone, and what it carried of a room still has to end."""
+    return keys.owt_ended(room_id, NODE, ids.short_hash(node))
+
+
+def node_row(room_id: str, node: str) -> EndedRow:
+    """The row that owes the end of what a media node carried."""
+    where = node_key(room_id, node)
+    return EndedRow(*where, names={node}, due=keys.due(END, where.pk), due_at=clock.now(), attempts=0)
+
+
 def what_ended(key: Key) -> str:
-    """What the row with this key says has ended: `s`, `v` or `p`."""
+    """What the row with this key says has ended: `s`, `v`, `p` or `n`."""
     return key.sk.split("#")[1]
 
 
@@ -83,6 +104,6 @@ def read_ended(raws: Iterable[Raw]) -> Ended:
     names: dict[str, set[str]] = {STREAM: set(), VIEW: set(), PARTICIPANT: set()}
     for raw in raws:
         sk = raw["sk"]["S"]
-        if sk.startswith("xe#"):
+        if sk.startswith("xe#") and sk[3] in names:
             names[sk[3]].update(raw["names"]["SS"])
     return Ended(frozenset(names[STREAM]), frozenset(names[VIEW]), frozenset(names[PARTICIPANT]))

@@ -1,7 +1,7 @@
 """Rows of rooms: document, limits, counts; the index rows that lists are made from."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, Final, TypeVar
 
@@ -153,9 +153,9 @@ class RoomState:
         return int(self.row.others)
 
     @property
-    def active(self) -> bool:
-        """Whether anything is in the room, so that its mixed streams are listed (contract 8.1)."""
-        return bool(self.participants or self.inputs or self.others)
+    def children(self) -> int:
+        """How many participants, streams and subscriptions are there."""
+        return self.participants + self.inputs + self.others
 
     def answer(self) -> msgspec.Raw:
         """The document as it is answered.  Raises `Unavailable`."""
@@ -237,6 +237,15 @@ def read(service_id: str, room_id: str) -> RoomState:
     return state(service_id, row)
 
 
+def read_for(service_id: str, every: bool, room_id: str) -> RoomState:
+    """A room that a service may act on in the media plane: one of its own, or `every` one; by one read.
+
+    Raises `NoRoom`, `Unavailable`.
+    """
+    row = writes.get(RoomRow, *keys.owt_room(checked(room_id)), consistent=True)
+    return state(row.service if every and row is not None else service_id, row)
+
+
 def checked(room_id: str) -> str:
     """The id, if a room may have it; others need not be looked for.  Raises `NoRoom`."""
     if not ID.fullmatch(room_id):
@@ -283,10 +292,13 @@ def listed(service_id: str, skip: int = 0, count: int | None = None) -> list[str
     return found[skip:last]
 
 
-def replace(known: RoomState, body: Json) -> tuple[RoomState, Key | None]:
+def replace(
+    known: RoomState, body: Json, also: Callable[[int], Sequence[Part]] = lambda _: ()
+) -> tuple[RoomState, Key | None]:
     """Have a PUT take effect on the room as it is then, whoever else changes it meanwhile.
 
     Views that it takes away end in the same write; the key of the row that owes the rest, for `purge.end`.
+    `also` gives the other parts of the write, without conditions, of the version that it leads to.
     Raises `NoRoom`, `BadData`, `Unavailable`.
     """
     by = _new_vid()
@@ -297,7 +309,7 @@ def replace(known: RoomState, body: Json) -> tuple[RoomState, Key | None]:
         ended = ended_row(known.id, VIEW, gone) if gone else None
         owed = Key(ended.pk, ended.sk) if ended is not None else None
         try:
-            _write(known, changes, ended)
+            _write(known, changes, ended, also(known.version + 1))
         except (Refused, Cancelled) as refused:
             known = state(known.service, _stood(refused))
             if known.row.by == by:  # it was written, and the answer lost
@@ -337,21 +349,24 @@ def _changes(known: RoomState, document: Document, body: Json, by: str) -> tuple
     return changes, [each.vid for each in known.incarnations.values() if each.vid not in stay]
 
 
-def _write(known: RoomState, changes: Mapping[str, Any], ended: EndedRow | None) -> None:
+def _write(
+    known: RoomState, changes: Mapping[str, Any], ended: EndedRow | None, also: Sequence[Part]
+) -> None:
     """Raises `Refused`, `Cancelled`, `Unavailable`."""
     where = keys.owt_room(known.id)
     condition = Same(RoomRow.service, known.service) & Same(RoomRow.version, known.version)
     actions = assign_all(RoomRow, changes)
-    if ended is None:
+    besides = [*([Put(ended)] if ended is not None else []), *also]
+    if not besides:
         writes.update(*where, actions, condition)
     else:
-        writes.transact([Change(where, actions, condition), Put(ended)])
+        writes.transact([Change(where, actions, condition), *besides])
 
 
-def delete(service_id: str, room_id: str) -> None:
+def delete(service_id: str, room_id: str, also: Sequence[Part] = ()) -> None:
     """Remove a room; what was in it is not there from now on, and its rows are owed.
 
-    Raises `NoRoom`, `Unavailable`.
+    `also` is any other part of the transaction, without a condition.  Raises `NoRoom`, `Unavailable`.
     """
     owed = keys.owt_room_purge(checked(room_id))
     due = keys.due(PURGE, owed.pk)
@@ -359,6 +374,7 @@ def delete(service_id: str, room_id: str) -> None:
         Remove(keys.owt_room(room_id), Same(RoomRow.service, service_id)),
         Remove(keys.owt_room_listed(service_id, room_id)),
         Put(RoomPurgeRow(*owed, due=due, due_at=clock.now(), attempts=0)),
+        *also,
     ]
     try:
         writes.transact(parts)

@@ -1,6 +1,6 @@
 """Rows of forward streams, and of what callers have set in views."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -12,9 +12,10 @@ from pynamodb.expressions.update import Action
 from chalicelib import clock, ids
 from chalicelib.owt import stream as streams
 from chalicelib.owt.errors import BadData, NoStream, Refused
-from chalicelib.owt.layout import Arrangement, Picture
+from chalicelib.owt.layout import Arrangement, Picture, Place
 from chalicelib.owt.store import children, ended, new_ids, rooms
 from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
+from chalicelib.owt.store.commands import NOTHING, Beside
 from chalicelib.owt.store.rooms import RoomRow, RoomState
 from chalicelib.owt.stream import Connection, Forward, Media
 from chalicelib.store import keys, writes
@@ -41,6 +42,12 @@ class StreamRow(Item):
     """Microseconds since the epoch."""
     views = UnicodeAttribute(default="{}")
     rev = UnicodeAttribute()
+    node = UnicodeAttribute(null=True)
+    """Which media node carries it."""
+    pending = UnicodeAttribute(attr_name="pnd", null=True)
+    """The command that it waits for; nobody sees it until then."""
+    reported = NumberAttribute(attr_name="ver", null=True)
+    """The version of the last report about its media, where reports have versions."""
 
 
 class ViewRow(Item):
@@ -55,12 +62,32 @@ class ViewRow(Item):
     look = NumberAttribute(null=True)
     change = UnicodeAttribute(attr_name="chg", null=True)
     rev = UnicodeAttribute(null=True)
+    shown = UnicodeAttribute(null=True)
+    """What the mixer says it shows, until something is set or comes in."""
+
+    def places(self, look: int) -> tuple[Place, ...] | None:
+        """What the mixer says it shows, if nothing was set or came in since, and the view looks as it did."""
+        if self.shown is None:
+            return None
+        kept = _shown.decode(self.shown)
+        as_then = (kept.look, kept.change, kept.rev) == (look, self.change, self.rev)
+        return kept.places if as_then else None
+
+
+class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a mixer says it shows of a view that then looked like this."""
+
+    places: tuple[Place, ...]
+    look: int
+    change: str | None = None
+    rev: str | None = None
 
 
 _media = msgspec.json.Decoder(Media)
 _views = msgspec.json.Decoder(dict[str, int])
 _attributes = msgspec.json.Decoder(dict[str, Any])
 _arrangement = msgspec.json.Decoder(Arrangement)
+_shown = msgspec.json.Decoder(Shown)
 
 
 def _spell(value: Any) -> str:
@@ -88,9 +115,9 @@ def of_row(row: StreamRow) -> Forward:
 
 
 def of_raw(raw: Raw | None) -> Forward | None:
-    """The stream that an item keeps."""
+    """The stream that an item keeps, unless it waits for a command."""
     row = writes.read(StreamRow, raw)
-    return of_row(row) if row is not None else None
+    return of_row(row) if row is not None and row.pending is None else None
 
 
 def new_row(room_id: str, stream: Forward, connection: Connection | None = None) -> StreamRow:
@@ -112,6 +139,14 @@ def new_row(room_id: str, stream: Forward, connection: Connection | None = None)
     return row
 
 
+def with_media(row: StreamRow, media: Media) -> str:
+    """How a row keeps the tracks that a worker has found.  Raises `BadData` where they are too large."""
+    text = _spell(streams.told(_media.decode(row.media), media))
+    if len(text.encode()) + len((row.attributes or "").encode()) > LARGEST_ROW:
+        raise BadData(f"a stream is kept in at most {LARGEST_ROW} bytes")
+    return text
+
+
 # Reading
 
 
@@ -124,6 +159,8 @@ class Scene:
     """The forward streams that have not ended, in the order of arrival."""
     views: Mapping[str, ViewRow]
     """What was set in views, by the ids of their incarnations."""
+    active: bool
+    """Whether callers see anything in the room, so that its mixed streams are listed (contract 8.1)."""
 
     @cached_property
     def forward(self) -> Mapping[str, Forward]:
@@ -140,19 +177,25 @@ class Scene:
             streams.inputs(self.streams, vid),
             _arrangement.decode(row.arrangement) if known and row is not None else None,
             (row.change if row is not None else None) or "",
+            row.places(self.state.looks[vid]) if row is not None else None,
         )
 
 
 def scene(service_id: str, room_id: str) -> Scene:
     """A room and its streams, by one query.  Raises `NoRoom`, `Unavailable`."""
     found = children.room_range(service_id, room_id, *children.STREAMS)
-    alive = [of_row(StreamRow.from_raw_data(raw)) for raw in found.of("w#")]
+    rows = [StreamRow.from_raw_data(raw) for raw in found.of("w#")]
+    waiting = [row for row in rows if "pending" in row.attribute_values]
+    alive = [of_row(row) for row in rows if "pending" not in row.attribute_values]
     alive = [each for each in alive if not found.ended.stream(each.id, each.owner)]
     views = [ViewRow.from_raw_data(raw) for raw in found.of("v#")]
+    # A call that waits is a participant, an input and a subscription.
+    unseen = sum(3 if row.owner != streams.ADMIN else 1 for row in waiting)
     return Scene(
         found.state,
         sorted(alive, key=lambda each: (each.arrived, each.id)),
         {row.sk.partition("#")[2]: row for row in views},
+        found.state.children > unseen,
     )
 
 
@@ -174,7 +217,7 @@ def find(service_id: str, room_id: str, stream_id: str) -> Found:
         raise NoStream(stream_id)
     state, (raw,) = children.some(service_id, room_id, keys.owt_stream(room_id, stream_id))
     row = writes.read(StreamRow, raw)
-    if row is None:
+    if row is None or row.pending is not None:
         raise NoStream(stream_id)
     return Found(state, of_row(row), row.rev)
 
@@ -245,19 +288,26 @@ def add_to(
     *,
     connection: Connection | None = None,
     participant: str = "",
+    beside: Callable[[Forward], Beside] = lambda _: NOTHING,
 ) -> Forward:
-    """The same in a room as it was read, by one write.  Raises `Changed` too: then read it again."""
+    """The same in a room as it was read, by one write, with what goes `beside` the stream that comes of it.
+
+    Raises `Changed` too: then read it again.
+    """
     made = stream if stream.id else msgspec.structs.replace(stream, id=new_ids.child())
     if not streams.ID.fullmatch(made.id) or made.id.startswith(f"{state.id}-"):
         raise Refused("this cannot be the id of a forward stream")
+    written = beside(made)
+    row = new_row(state.id, made, connection)
+    row.pending = written.pending
     try:
         children.add(
             state,
-            [new_row(state.id, made, connection)],
-            _count(made),
+            [row],
+            count(made),
             participant=participant,
             unchanged=True,
-            also=_noted(state.id, made.views),
+            also=[*_noted(state.id, made.views), *written.parts],
         )
     except Exists:
         if stream.id:
@@ -266,7 +316,8 @@ def add_to(
     return made
 
 
-def _count(stream: Forward) -> Counts:
+def count(stream: Forward) -> Counts:
+    """What a stream is counted as."""
     return Counts(inputs=1) if stream.counts else Counts(others=1)
 
 
@@ -278,11 +329,11 @@ def _noted(room_id: str, vids: Iterable[str]) -> list[Part]:
 # Changing
 
 
-def store(found: Found, changed: Forward) -> None:
+def store(found: Found, changed: Forward, also: Sequence[Part] = ()) -> None:
     """Have a forward stream be what it is after some changes, if it is still as it was found.
 
-    One write; where it comes into a view, that the room's document is still the one that was read is a
-    condition.  Raises `Changed`, `NoStream`, `Unavailable`.
+    One write, with whatever there is to write `also`; where it comes into a view, that the room's document is
+    still the one that was read is a condition.  Raises `Changed`, `NoStream`, `Unavailable`.
     """
     room_id, rev, views = found.state.id, ids.new(), changed.views
     came = [vid for vid, at in views.items() if found.stream.views.get(vid) != at]
@@ -296,13 +347,14 @@ def store(found: Found, changed: Forward) -> None:
         assign_all(StreamRow, {"media": _spell(changed.media), "views": _spell(views), "rev": rev}),
         Same(StreamRow.rev, found.rev),
     )
-    if not parts:
+    if not parts and not also:
         _update(own, rev)
         return
     try:
-        writes.transact([own, *parts])
+        writes.transact([own, *parts, *also])
     except Cancelled as cancelled:
-        if 1 in cancelled.failed and isinstance(parts[0], Check) and parts[0].key == _owner_ended(found):
+        owner = _owner_ended(found)
+        if 1 in cancelled.failed and parts and isinstance(parts[0], Check) and parts[0].key == owner:
             raise NoStream(changed.id) from None
         raise Changed("the stream or its room was changed") from None
 
@@ -324,10 +376,10 @@ def _unchanged(state: RoomState) -> Check:
     return Check(keys.owt_room(state.id), condition)
 
 
-def arrange(scene: Scene, label: str, arrangement: Arrangement) -> None:
+def arrange(scene: Scene, label: str, arrangement: Arrangement, also: Sequence[Part] = ()) -> None:
     """Keep what a caller has set in a view, if nobody else has set anything since.
 
-    One write.  Raises `Changed`, `Unavailable`.
+    One write, with whatever there is to write `also`.  Raises `Changed`, `Unavailable`.
     """
     vid = scene.state.vids[label]
     row = scene.views.get(vid)
@@ -340,7 +392,7 @@ def arrange(scene: Scene, label: str, arrangement: Arrangement) -> None:
     condition = ViewRow.rev.does_not_exist() if before is None else Same(ViewRow.rev, before)
     own = Change(keys.owt_view(scene.state.id, vid), actions, condition)
     try:
-        writes.transact([own, _unchanged(scene.state)])
+        writes.transact([own, _unchanged(scene.state), *also])
     except Cancelled:
         raise Changed("the view or its room was changed") from None
 
@@ -348,20 +400,20 @@ def arrange(scene: Scene, label: str, arrangement: Arrangement) -> None:
 # Removing
 
 
-def remove(found: Found) -> list[Key]:
+def remove(found: Found, also: Sequence[Part] = ()) -> list[Key]:
     """Take a forward stream out of its room; what is fed by it is gone from then on.
 
-    Have `purge.end` serve what is returned: the rows of that are owed.  Raises `NoRoom`, `NoStream`,
-    `Unavailable`.
+    `also` is any other part of the transaction, without a condition.  Have `purge.end` serve what is
+    returned: the rows of that are owed.  Raises `NoRoom`, `NoStream`, `Unavailable`.
     """
     stream = found.stream
     try:
         return children.remove(
             found.state,
             [keys.owt_stream(found.state.id, stream.id)],
-            _count(stream),
+            count(stream),
             [(ended.STREAM, stream.id)],
-            also=_owner_there(found),
+            also=[*_owner_there(found), *also],
         )
     except (Missing, Cancelled):
         raise NoStream(stream.id) from None

@@ -5,7 +5,7 @@ subscription has too, whether its row is still there or not.  A call hangs on it
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -15,7 +15,8 @@ from chalicelib.owt.participant import SIP_ROLE
 from chalicelib.owt.room import Room
 from chalicelib.owt.store import children, ended, new_ids, participants, rooms, streams
 from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
-from chalicelib.owt.store.ended import FORWARD, Ended
+from chalicelib.owt.store.commands import NOTHING, Beside, Write
+from chalicelib.owt.store.ended import FORWARD, MIXED, Ended
 from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.stream import Forward, Media
 from chalicelib.owt.subscription import Analysis, Call, Recording, StreamingOut, Subscription
@@ -24,10 +25,13 @@ from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute, Unico
 from chalicelib.store.expressions import Same, assign_all
 from chalicelib.store.keys import Key
 from chalicelib.store.table import Item
-from chalicelib.store.writes import Cancelled, Change, Raw
+from chalicelib.store.writes import Cancelled, Change, Part, Raw
 
 LARGEST_ROW: Final = 300_000
 """Bytes; DynamoDB takes 400 KB."""
+
+NO_SOURCE: Final = "-"
+"""Stands among the sources where there are none: a set is never empty."""
 
 S = TypeVar("S", StreamingOut, Recording, Call, Analysis)
 Sources = Mapping[str, Forward]
@@ -39,13 +43,22 @@ class SubscriptionRow(Item):
 
     document = UnicodeAttribute(attr_name="doc")
     sources = UnicodeSetAttribute()
-    """`w<stream id>` and `v<vid>`, see `ended`; of a call, its own input too."""
+    """`w<stream id>` and `v<vid>`, see `ended`; of a call, its own input too; `-` where there is none."""
     rev = NumberAttribute(default=0)
+    node = UnicodeAttribute(null=True)
+    """Which media node carries it."""
+    pending = UnicodeAttribute(attr_name="pnd", null=True)
+    """The command that it waits for; nobody sees it until then."""
 
     @property
     def id(self) -> str:
         """The subscription's id."""
         return str(self.sk).split("#", 2)[2]
+
+    @property
+    def kind(self) -> str:
+        """Which kind of subscription it is."""
+        return str(self.sk).split("#", 2)[1]
 
     @property
     def forward(self) -> list[str]:
@@ -55,7 +68,7 @@ class SubscriptionRow(Item):
     @property
     def views(self) -> list[str]:
         """The views' incarnations whose mixed streams are among the sources."""
-        return [source[1:] for source in self.sources if source[:1] != FORWARD]
+        return [source[1:] for source in self.sources if source[:1] == MIXED]
 
 
 class Found(msgspec.Struct, Generic[S], frozen=True):
@@ -80,7 +93,7 @@ def listed(service_id: str, room_id: str, kind: type[S]) -> list[tuple[str, S]]:
     return [(row.id, _decode(row, kind)) for row in _standing(found.of(_prefix(kind)), found.ended)]
 
 
-def calls(service_id: str, room_id: str) -> tuple[RoomState, list[tuple[str, Call, Forward]]]:
+def calls(service_id: str, room_id: str) -> tuple[RoomState, list[tuple[str, Call, Forward | None]]]:
     """The calls of a room with their ids and their inputs, oldest first, by one query.
 
     Raises `NoRoom`, `Unavailable`.
@@ -91,7 +104,9 @@ def calls(service_id: str, room_id: str) -> tuple[RoomState, list[tuple[str, Cal
         row for row in _standing(found.of(_prefix(Call)), found.ended) if not found.ended.participant(row.id)
     ]
     read = [(row.id, _decode(row, Call)) for row in rows]
-    return found.state, [(name, call, heard[call.input]) for name, call in read if call.input in heard]
+    return found.state, [
+        (name, call, heard.get(call.input)) for name, call in read if not call.input or call.input in heard
+    ]
 
 
 def _prefix(kind: type[Subscription]) -> str:
@@ -100,7 +115,7 @@ def _prefix(kind: type[Subscription]) -> str:
 
 def _standing(raws: Iterable[Raw], gone: Ended) -> list[SubscriptionRow]:
     rows = (SubscriptionRow.from_raw_data(raw) for raw in raws)
-    return [row for row in rows if not gone.sources(row.sources)]
+    return [row for row in rows if row.pending is None and not gone.sources(row.sources)]
 
 
 def _decode(row: SubscriptionRow, kind: type[S]) -> S:
@@ -121,7 +136,7 @@ def find(
     own = keys.owt_subscription(room_id, kind.kind, identity)
     state, (raw,) = children.some(service_id, room_id, own)
     row = writes.read(SubscriptionRow, raw)
-    if row is None:
+    if row is None or row.pending is not None:
         raise NoResource(identity)
     names, views = row.forward, row.views
     wanted = _stream_keys(room_id, names + list(besides))
@@ -166,10 +181,12 @@ def create(
     room_id: str,
     sources: Sequence[str],
     decide: Callable[[str, Room, Sources], S],
+    beside: Callable[[str, S], Beside] = lambda *_: NOTHING,
 ) -> tuple[str, S]:
     """A new subscription of these sources with its id: what `decide` makes of id, room and forward streams.
 
-    It stands if the room and the sources then are as `decide` has seen them.  Raises `NoRoom`, `Refused`,
+    It stands if the room and the sources then are as `decide` has seen them; what goes `beside` it is written
+    in the same transaction.  Raises `NoRoom`, `Refused`,
     `Unavailable`, and what `decide` raises.
     """
 
@@ -177,9 +194,17 @@ def create(
         state, forward = _sources(service_id, room_id, sources)
         identity = new_ids.child()
         made = decide(identity, state.room, forward)
-        row = _row(state, identity, made)
+        row, written = _row(state, identity, made), beside(identity, made)
+        row.pending = written.pending
         try:
-            children.add(state, [row], Counts(others=1), streams=row.forward, unchanged=True)
+            children.add(
+                state,
+                [row],
+                Counts(others=1),
+                streams=row.forward,
+                unchanged=True,
+                also=written.parts,
+            )
         except Exists:
             raise Changed("a new id was taken") from None
         return identity, made
@@ -204,9 +229,28 @@ def _spell(made: Subscription) -> str:
     return text.decode()
 
 
+def with_facts(row: SubscriptionRow, url: str | None, storage: tuple[str, str] | None) -> dict[str, Any]:
+    """What changes on the row of an output whose worker has told where that goes.
+
+    Raises `BadData` where there is too much of it to be kept.
+    """
+    kind = str(row.sk).split("#", 2)[1]
+    made: StreamingOut | Recording
+    if kind == StreamingOut.kind and url is not None:
+        made = msgspec.structs.replace(_decode(row, StreamingOut), url=url)
+    elif kind == Recording.kind and storage is not None:
+        host, file = storage
+        made = msgspec.structs.replace(_decode(row, Recording), host=host, file=file)
+    else:
+        return {}
+    return {"document": _spell(made)}
+
+
 def _spell_sources(state: RoomState, made: Subscription) -> set[str]:
     found = {_source(state, name) for name in made.chosen.sources}
-    return found | {ended.forward_source(made.input)} if isinstance(made, Call) else found
+    if isinstance(made, Call) and made.input:
+        found.add(ended.forward_source(made.input))
+    return found or {NO_SOURCE}
 
 
 def _source(state: RoomState, name: str) -> str:
@@ -221,8 +265,10 @@ def create_call(
     room_id: str,
     sources: Sequence[str],
     decide: Callable[[str, Room, Sources], tuple[Call, Media]],
+    beside: Callable[[str, Call], Beside] = lambda *_: NOTHING,
 ) -> tuple[str, Call, Forward, RoomState]:
-    """A new call with its id, its input and the room: call, participant and input, all or none.
+    """A new call with its id, its input and the room: call, participant, input and what goes `beside` them,
+    all or none.
 
     `decide` makes the call, and the tracks of its input, of the input's id, room and forward streams.  Raises
     `NoRoom`, `Refused` (also for either limit), `Unavailable`, and what `decide` raises.
@@ -233,15 +279,20 @@ def create_call(
         identity, heard_id = new_ids.child(), new_ids.child()
         made, media = decide(heard_id, state.room, forward)
         heard = Forward(heard_id, media, identity, "sip", arrived=streams.now())
-        row = _row(state, identity, made)
-        rows = [
-            row,
-            participants.new_row(state, identity, made.peer, SIP_ROLE),
-            streams.new_row(room_id, heard),
-        ]
+        row, written = _row(state, identity, made), beside(identity, made)
+        caller = participants.new_row(state, identity, made.peer, SIP_ROLE)
+        stream = streams.new_row(room_id, heard)
+        row.pending = caller.pending = stream.pending = written.pending
         needed = [name for name in row.forward if name != heard_id]
         try:
-            children.add(state, rows, Counts(1, 1, 1), streams=needed, unchanged=True)
+            children.add(
+                state,
+                [row, caller, stream],
+                Counts(1, 1, 1),
+                streams=needed,
+                unchanged=True,
+                also=written.parts,
+            )
         except Exists:
             raise Changed("a new id was taken") from None
         return identity, made, heard, state
@@ -259,10 +310,12 @@ def change(
     identity: str,
     besides: Sequence[str],
     decide: Callable[[S, Room, Sources], S],
+    order: Callable[[S, Write], None] = lambda _, write: write(()),
 ) -> Found[S]:
-    """A subscription after `decide` has made another one of it, the streams `besides` at hand: one write.
+    """A subscription after `decide` has made another one of it, the streams `besides` at hand: one write,
+    which `order` has made, and nothing where nothing changes.
 
-    Raises `NoRoom`, `NoResource`, `Refused`, `Unavailable`, and what `decide` raises.
+    Raises `NoRoom`, `NoResource`, `Refused`, `Unavailable`, and what `decide` and `order` raise.
     """
 
     def once() -> Found[S]:
@@ -270,42 +323,79 @@ def change(
         made = decide(found.subscription, found.state.room, found.forward)
         if made == found.subscription:
             return found
-        return _replace(found, made)
+        changes = {"document": _spell(made), "sources": _spell_sources(found.state, made)}
+        row: SubscriptionRow = found.row.but(**changes)
+        order(made, lambda also: _replace(found.state, row, changes, also))
+        return Found(found.state, row, made, found.forward)
 
     return children.decided(once)
 
 
-def _replace(found: Found[S], made: S) -> Found[S]:
+def _replace(
+    state: RoomState, row: SubscriptionRow, changes: Mapping[str, Any], also: Sequence[Part]
+) -> None:
     """Raises `Changed` when room, sources or subscription are not as they were found."""
-    state = found.state
-    changes = {"document": _spell(made), "sources": _spell_sources(state, made)}
-    row: SubscriptionRow = found.row.but(**changes)
     actions = assign_all(SubscriptionRow, changes)
     actions.append(expressions.add(SubscriptionRow.rev, 1))
     write = Change(Key(row.pk, row.sk), actions, Same(SubscriptionRow.rev, row.rev))
     try:
-        children.add(state, [], Counts(), streams=row.forward, unchanged=True, also=[write])
+        children.add(state, [], Counts(), streams=row.forward, unchanged=True, also=[write, *also])
     except (Cancelled, Refused):
         raise Changed("the subscription or one of its sources has changed") from None
-    return Found(state, row, made, found.forward)
+
+
+# What media workers report
+
+
+def of_row(row: SubscriptionRow, kind: type[S]) -> S:
+    """The subscription that a row keeps, which is of this kind."""
+    return _decode(row, kind)
+
+
+def new_row(state: RoomState, identity: str, made: Subscription) -> SubscriptionRow:
+    """The row of a new subscription.  Raises `BadData`."""
+    return _row(state, identity, made)
+
+
+def replacing(state: RoomState, row: SubscriptionRow, made: Subscription, node: str = "") -> Part:
+    """What makes a subscription another one, perhaps on a media node, if it is still as it was read.
+
+    Raises `BadData`.
+    """
+    values: dict[str, Any] = {"document": _spell(made), "sources": _spell_sources(state, made)}
+    if node:
+        values["node"] = node
+    actions = [*assign_all(SubscriptionRow, values), expressions.add(SubscriptionRow.rev, 1)]
+    return Change(Key(row.pk, row.sk), actions, Same(SubscriptionRow.rev, row.rev))
 
 
 # Ending
 
 
-def remove(service_id: str, room_id: str, kind: type[S], identity: str) -> list[Key]:
+def remove(
+    service_id: str, room_id: str, kind: type[S], identity: str, also: Sequence[Part] = ()
+) -> list[Key]:
     """End a subscription; a call with its participant and its input.
 
-    Have `purge.end` serve what is returned.  Raises `NoRoom`, `NoResource`, `Unavailable`.
+    `also` is any other part of the transaction, without a condition.  Have `purge.end` serve what is
+    returned.  Raises `NoRoom`, `NoResource`, `Unavailable`.
     """
     found = find(service_id, room_id, kind, identity)
-    wanted, counts = [Key(found.row.pk, found.row.sk)], Counts(others=1)
-    gone: list[tuple[str, str]] = []
-    if isinstance(found.subscription, Call):
-        heard = found.subscription.input
-        wanted += [keys.owt_participant(room_id, identity), keys.owt_stream(room_id, heard)]
-        counts, gone = Counts(1, 1, 1), [(ended.STREAM, heard)]
+    wanted, counts, gone = rows_of(room_id, identity, found.subscription)
     try:
-        return children.remove(found.state, wanted, counts, gone)
+        return children.remove(found.state, wanted, counts, gone, also=also)
     except Missing:
         raise NoResource(identity) from None
+
+
+def rows_of(
+    room_id: str, identity: str, subscription: Subscription
+) -> tuple[list[Key], Counts, list[tuple[str, str]]]:
+    """The rows that go with a subscription, what they are counted as, and what ends with them."""
+    own = keys.owt_subscription(room_id, subscription.kind, identity)
+    if not isinstance(subscription, Call):
+        return [own], Counts(others=1), []
+    rows, heard = [own, keys.owt_participant(room_id, identity)], subscription.input
+    if not heard:  # it may come at this moment, and hangs on the participant then
+        return rows, Counts(participants=1, others=1), [(ended.PARTICIPANT, identity)]
+    return [*rows, keys.owt_stream(room_id, heard)], Counts(1, 1, 1), [(ended.STREAM, heard)]

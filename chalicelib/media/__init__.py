@@ -1,0 +1,1 @@
+"""The media plane: whoever moves media joins, reports and carries out what callers ordered."""

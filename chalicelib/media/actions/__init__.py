@@ -1,0 +1,1 @@
+"""What a media worker can do."""
