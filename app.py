@@ -128,10 +128,12 @@ if WORK:
     owed.serve(listeners.LEFT, listeners.left, swept=False)
 
 if WORK:
+    from chalicelib.wcs import ending as wcs_ending
     from chalicelib.wcs import reaper
     from chalicelib.wcs import store as wcs_store
 
     owed.serve(wcs_store.STALE, reaper.look)
+    owed.serve(wcs_store.END, wcs_ending.tell)
     owed.serve(wcs_store.FOLLOW, streams.follow)
     owed.serve(streams.STOP, streams.stop)
 
@@ -191,6 +193,7 @@ def warm() -> None:
         loop_media.warm()
     if WORK:
         loop_sweep.warm()
+        wcs_ending.warm()
     if SOCKETS or HANDLER == "app.work":  # the others send nothing to sockets
         fanout.warm()
 

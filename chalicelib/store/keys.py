@@ -330,6 +330,16 @@ def wcs_stream(media_session: str, node: str) -> Key:
     return Key(wcs_sessions(media_session), ids.short_hash(node))
 
 
+def wcs_end(stream: Key) -> Key:
+    """That a stream's server is still to be told that it shall end."""
+    return Key(f"wt{stream.pk.removeprefix('w')}", stream.sk)
+
+
+def wcs_of_end(end: Key) -> Key:
+    """The stream of which a server is to be told."""
+    return Key(f"w{end.pk.removeprefix('wt')}", end.sk)
+
+
 def wcs_lists() -> list[str]:
     """Every partition of the list of streams."""
     return [f"wl{part}" for part in range(WCS_LISTS)]

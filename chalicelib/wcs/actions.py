@@ -81,9 +81,10 @@ def find(looked_for: Wanted, stale: bool | None = None) -> bytes:
 def terminate(looked_for: Wanted) -> None:
     """Ask for the end of the streams that have all these values and have not ended.
 
-    Their servers are told when they ask next.  Raises `NoStream` where there are none, `Unavailable`.
+    Their servers are told when they ask next, and before that where their addresses are set.
+    Raises `NoStream` where there are none, `Unavailable`.
     """
-    asked = [store.ask_for_end(row) for row in _matching(looked_for) if not row.final]
+    asked = [store.ask_for_end(row, again=True) for row in _matching(looked_for) if not row.final]
     if not any(asked):
         raise NoStream("there is no such stream")
 

@@ -9,9 +9,11 @@ from typing import Final
 
 from chalicelib import settings
 from chalicelib.errors import ValidationError
+from chalicelib.outbox import outgoing
 from chalicelib.settings import require
-from chalicelib.wcs import mapping, messages
+from chalicelib.wcs import mapping, messages, server
 from chalicelib.wcs.mapping import Target
+from chalicelib.wcs.server import Server
 from chalicelib.wire.basic import Login
 
 LOCAL: Final = "local"
@@ -32,6 +34,7 @@ class WcsSettings:
     users: tuple[str, ...] = field(default=(), repr=False)
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     api_users: tuple[str, ...] = field(default=(), repr=False)
+    servers: tuple[str, ...] = field(default=(), repr=False)
     stale_after_s: float = 3600.0
     final_kept_s: int = 86400
     others_kept_s: int = 604800
@@ -58,6 +61,7 @@ class WcsSettings:
             all(_parts(item, 2) for item in self.api_users),
             "WCS_API_USERS: items like user:password",
         )
+        _check_servers(self.servers)
         require(
             0 < self.stale_after_s <= self.others_kept_s,
             "WCS_STALE_AFTER_S: more than 0, at most WCS_OTHERS_KEPT_S",
@@ -87,6 +91,11 @@ class WcsSettings:
         """Whether this is the stage that is open to everybody."""
         return settings.get().stage == LOCAL
 
+    def server_of(self, node: str) -> Server | None:
+        """Where the server of this `nodeId` is called; `None` where it is not."""
+        found = (server.read(item) for item in self.servers if item.startswith(f"{node}="))
+        return next((each for each in found if each.node == node), None)
+
     def secrets_of(self, api: str) -> list[str]:
         """What the hooks of an api may be signed with."""
         return [secret for name, _, secret in (item.partition(":") for item in self.secrets) if name == api]
@@ -102,6 +111,22 @@ class WcsSettings:
         return [
             Login(user, password) for user, _, password in (item.partition(":") for item in self.api_users)
         ]
+
+
+def _check_servers(items: Iterable[str]) -> None:
+    """Raises `BadSetting`."""
+    try:
+        found = [server.read(item) for item in items]
+    except ValidationError as wrong:
+        raise settings.BadSetting(f"WCS_SERVERS: items like {wrong}") from None
+    require(
+        len({each.node for each in found}) == len(found),
+        "WCS_SERVERS: one address for one nodeId",
+    )
+    require(
+        all(each.secure or not outgoing.public(each.host) for each in found),
+        "WCS_SERVERS: http to addresses that are not public only",
+    )
 
 
 def _parts(item: str, count: int) -> bool:

@@ -54,6 +54,10 @@ NEWS_A_LOOK: Final = 4
 """News that a row notes between two looks, when only keep-alives come."""
 
 
+END: Final = "wcs.end"
+"""What a row beside a stream owes: a call to its server, that it shall end."""
+
+
 class StreamRow(OwedRow):
     """A stream as its events left it; beside its fields stands what is ours."""
 
@@ -101,6 +105,10 @@ class StreamRow(OwedRow):
 
 class ListedRow(OwedRow):
     """That there is a stream of some name."""
+
+
+class EndRow(OwedRow):
+    """That a stream's server is still to be told that it shall end."""
 
 
 _SEEN: Final = StreamRow.seen
@@ -303,8 +311,15 @@ def note_news(row: StreamRow) -> None:
     _change(row.key, name, _news(settings.get().others_kept_s), expressions.STANDS)
 
 
-def ask_for_end(row: StreamRow) -> bool:
-    """Mark a stream so that its server will end it; `False` if it has ended.  Raises `Unavailable`."""
+def ask_for_end(row: StreamRow, *, again: bool = False) -> bool:
+    """Mark a stream so that its server will end it; `False` if it has ended.
+
+    Where its server can be called, that is owed with the mark; of one that is marked, if it is asked `again`.
+    Raises `Unavailable`.
+    """
+    node = stream.text_of(row.fields.get("nodeId")) or ""
+    if (row.ending is None or again) and settings.get().server_of(node) is not None:
+        return _have_server_told(row)
     if row.ending is not None:
         return True
     mark = assign(StreamRow.ending, round(clock.now(), 3))
@@ -312,6 +327,27 @@ def ask_for_end(row: StreamRow) -> bool:
         writes.update(*row.key, actions=[mark], condition=_NOT_FINAL & expressions.STANDS)
     except Refused:
         return False
+    return True
+
+
+def _have_server_told(row: StreamRow) -> bool:
+    """Mark a stream, and owe the call; `False` if it has ended.  Raises `Unavailable`."""
+    now = clock.now()
+    where = keys.wcs_end(row.key)
+    mark = assign(StreamRow.ending, round(now, 3) if row.ending is None else row.ending)
+    end = EndRow(
+        *where,
+        due=keys.due(END, where.pk),
+        due_at=now,
+        attempts=0,
+        expires_at=int(now) + owed.DEAD_KEPT_S,
+    )
+    standing = _NOT_FINAL & expressions.STANDS
+    try:
+        writes.transact([writes.Change(row.key, [mark], standing), writes.Put(end)])
+    except writes.Cancelled:
+        return False
+    kicks.kick(END, where)
     return True
 
 

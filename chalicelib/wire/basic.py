@@ -75,6 +75,16 @@ def parse(header: str | None) -> Login:
     return Login(user, password)
 
 
+def spell(login: Login) -> str:
+    """The header of whoever calls with this login.
+
+    >>> spell(Login("Aladdin", "open:sesame"))
+    'Basic QWxhZGRpbjpvcGVuOnNlc2FtZQ=='
+    """
+    both = _bytes(login.user) + b":" + _bytes(login.password)
+    return "Basic " + binascii.b2a_base64(both, newline=False).decode()
+
+
 def parse_name(credentials: str) -> str:
     """The name, behind which one colon stands or none: Loop's web client sends none (contract 4.5).
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib import clock
-from chalicelib.outbox import owed
+from chalicelib.outbox import outgoing, owed
+from chalicelib.outbox.outgoing import Outcome
 from chalicelib.store import keys, writes
-from chalicelib.wcs import reaper, store
+from chalicelib.wcs import ending, reaper, store
+from chalicelib.wcs import settings as wcs_settings
 from tests.conftest import Stack
 from tests.support.storage import Storage, item_size, listening
 from tests.wcs.server import NODE, SESSION, Server, User, event, ok, spell
@@ -143,6 +145,25 @@ def test_asking_for_an_end_is_a_look_and_one_write_for_each_stream(server, user,
     wanted = {"mediaSessionId": SESSION}
     assert storage.spent(lambda: ok(user.post("terminate", wanted))) == ["Query", "UpdateItem"]
     assert storage.spent(lambda: ok(user.post("terminate", wanted))) == ["Query"]
+
+
+def test_an_end_that_is_passed_on_is_one_transaction_and_a_kick(server, user, stack, storage, monkeypatch):
+    monkeypatch.setenv("WCS_SERVERS", f"{NODE}=https://wcs.example")
+    wcs_settings.get.cache_clear()  # and no client is made anew
+    server.tell()
+    wanted = {"mediaSessionId": SESSION}
+    asked = ["Query", "TransactWriteItems", "SendMessage"]
+    for _ in range(2):
+        assert spent(storage, lambda: ok(user.post("terminate", wanted))) == asked
+    where = keys.wcs_end(keys.wcs_stream(SESSION, NODE))
+    (owing,) = [row for row in stack.rows() if row["pk"]["S"] == where.pk]
+    assert item_size(owing) <= LARGEST_LISTED_ROW
+    monkeypatch.setattr(outgoing, "send", lambda *_, **__: Outcome(200))
+    assert spent(storage, lambda: ending.tell(where)) == ["UpdateItem", "GetItem", "DeleteItem"]
+    assert spent(storage, lambda: ending.tell(where)) == ["UpdateItem"]
+    server.tell(nodeId="n2@10.0.0.2", mediaSessionId="other")
+    wanted = {"mediaSessionId": "other"}
+    assert spent(storage, lambda: ok(user.post("terminate", wanted))) == ["Query", "UpdateItem"]
 
 
 def test_a_look_is_one_read_and_two_writes_and_a_mark_one_more(server, storage, monkeypatch):

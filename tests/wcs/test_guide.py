@@ -37,7 +37,7 @@ def test_the_first_requests_can_be_pasted(gateway):
 def test_the_settings_that_it_shows_work(monkeypatch):
     lines = [line.strip() for block in blocks("properties") for line in block.splitlines()]
     ours = dict(line.split("=", 1) for line in lines if line.startswith("WCS_"))
-    assert len(ours) == 5
+    assert len(ours) == 6
     for name, text in ours.items():
         monkeypatch.setenv(name, text)
     settings.reset()
@@ -45,6 +45,11 @@ def test_the_settings_that_it_shows_work(monkeypatch):
     theirs = dict(line.split("=", 1) for line in lines if line.startswith("rest_"))
     assert found.secrets_of("my_api") == [theirs["rest_hook_secret_key"]]
     assert [login.user for login in found.logins_of("my_api")] == ["wcs"]
+    servers = [found.server_of(item.partition("=")[0]) for item in found.servers]
+    assert [each and each.address for each in servers] == [
+        "http://10.0.0.11:8081",
+        "https://wcs2.example.com:8444",
+    ]
     assert [target.name for target in found.targets] == ["lesson-*"]
     config = messages.rest_client_config(found.status_event_config)
     assert config["StreamStatusEvent"]["restOnError"] == "FAIL"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chalicelib.store import writes
 from chalicelib.wcs import store
 from chalicelib.wcs.messages import LARGEST_BODY
 from tests.wcs.server import NODE, SESSION, error, event, kept, ok, spell
@@ -246,5 +247,21 @@ def test_a_stream_that_is_cut_to_what_may_be_kept_still_ends(server, user):
     server.tell(a="x" * 290_000)
     ok(user.post("terminate", {"mediaSessionId": SESSION}))
     server.tell(b="x" * 290_000)
+    assert user.one() == kept()
+    assert not keep_alive(server)
+
+
+def test_an_end_that_is_asked_for_while_a_stream_is_cut_is_not_forgotten(server, user, monkeypatch):
+    server.tell(a="x" * 290_000)
+    put = writes.put
+
+    def after_the_mark(row, condition):
+        monkeypatch.setattr(writes, "put", put)
+        ok(user.post("terminate", {"mediaSessionId": SESSION}))
+        put(row, condition)
+
+    monkeypatch.setattr(writes, "put", after_the_mark)
+    server.tell(b="x" * 290_000)
+    assert writes.put is put
     assert user.one() == kept()
     assert not keep_alive(server)
