@@ -166,10 +166,10 @@ class TestRows:
 
     def test_joining_and_the_end_of_the_token_are_one_transaction(self, room):
         made = tokens.create(SERVICE, room, NEW)
-        calls = Storage()
-        calls.listen()
-        tokens.redeem(made.id)
-        assert [call.operation for call in calls.calls] == ["GetItem", "BatchGetItem", "TransactWriteItems"]
+        with listening() as storage:
+            tokens.redeem(made.id)
+        operations = [call.operation for call in storage.calls]
+        assert operations == ["GetItem", "BatchGetItem", "TransactWriteItems"]
 
     def test_of_two_redemptions_at_once_exactly_one_succeeds(self, stack):
         settings.reset()

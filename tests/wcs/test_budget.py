@@ -154,16 +154,16 @@ def test_an_end_that_is_passed_on_is_one_transaction_and_a_kick(server, user, st
     wanted = {"mediaSessionId": SESSION}
     asked = ["Query", "TransactWriteItems", "SendMessage"]
     for _ in range(2):
-        assert spent(storage, lambda: ok(user.post("terminate", wanted))) == asked
+        assert storage.spent(lambda: ok(user.post("terminate", wanted))) == asked
     where = keys.wcs_end(keys.wcs_stream(SESSION, NODE))
     (owing,) = [row for row in stack.rows() if row["pk"]["S"] == where.pk]
     assert item_size(owing) <= LARGEST_LISTED_ROW
     monkeypatch.setattr(outgoing, "send", lambda *_, **__: Outcome(200))
-    assert spent(storage, lambda: ending.tell(where)) == ["UpdateItem", "GetItem", "DeleteItem"]
-    assert spent(storage, lambda: ending.tell(where)) == ["UpdateItem"]
+    assert storage.spent(lambda: ending.tell(where)) == ["UpdateItem", "GetItem", "DeleteItem"]
+    assert storage.spent(lambda: ending.tell(where)) == ["UpdateItem"]
     server.tell(nodeId="n2@10.0.0.2", mediaSessionId="other")
     wanted = {"mediaSessionId": "other"}
-    assert spent(storage, lambda: ok(user.post("terminate", wanted))) == ["Query", "UpdateItem"]
+    assert storage.spent(lambda: ok(user.post("terminate", wanted))) == ["Query", "UpdateItem"]
 
 
 def test_a_look_is_one_read_and_two_writes_and_a_mark_one_more(server, storage, monkeypatch):
