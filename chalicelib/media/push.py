@@ -42,7 +42,8 @@ WITHIN_S: Final = 10.0
 ANSWER: Final = 64 * 1024
 """Bytes of an answer that are read."""
 GONE: Final = 410
-LEASE_S: Final = 30.0
+SPARE_S: Final = 2.0
+"""So much of a lease is left, at least, when an answer is waited for no longer."""
 AT_ONCE_S: Final = 20.0
 """For how long one worker goes on, before it leaves the rest to the next one."""
 PAGE: Final = 25
@@ -56,9 +57,14 @@ class SilencedRow(Item):
     since = NumberAttribute()
 
 
+def lease_s() -> float:
+    """For how long a worker has a room to itself: as usual, but never for less than a request takes."""
+    return max(owed.usual_lease_s(), WITHIN_S + 2 * SPARE_S)
+
+
 def serve(key: Key) -> None:
     """Tell of the commands of this row's room, unless another worker does.  Raises `Unavailable`."""
-    row = owed.claim(PusherRow, key, lease_s=LEASE_S, endless=True)
+    row = owed.claim(PusherRow, key, lease_s=lease_s(), endless=True)
     if row is not None:
         _Run(row).go()
 
@@ -124,7 +130,8 @@ class _Run:
             if owed.hold(self._row, lease_s=0.0):
                 kicks.kick(commands.PUSH, self._key)
             raise _Stopped
-        if float(self._row.due_at) - clock.now() < LEASE_S / 2 and not owed.hold(self._row, lease_s=LEASE_S):
+        enough = float(self._row.due_at) - clock.now() >= WITHIN_S + SPARE_S
+        if not enough and not owed.hold(self._row, lease_s=lease_s()):
             raise _Stopped
 
     def _deliver(self, push: PushRow) -> None:

@@ -143,6 +143,13 @@ def new_id(value: Json, where: str) -> str:
     return text(value, where)
 
 
+def participant_id(value: Json, where: str) -> str:
+    """The same of a participant or call; `admin` stands for nobody of the room.  Raises `BadData`."""
+    if new_id(value, where) == ADMIN:
+        raise BadData(f"{where}: {ADMIN} is the owner of what nobody owns")
+    return text(value, where)
+
+
 def node(value: Json, where: str) -> str:
     """The name of a media node.  Raises `BadData`."""
     return _up_to(LONGEST_NODE)(value, where)
@@ -174,7 +181,11 @@ _storage: Final = Shape({"host": Field(_place, REQUIRED), "file": Field(_place, 
 _ready: Final = Shape({"id": _id, "url": Field(_place, OPTIONAL), "storage": Field(_storage, OPTIONAL)})
 _ended: Final = Shape({"id": _id, "reason": Field(text, "")})
 _called: Final = Shape(
-    {"id": _new_id, "peer": Field(_up_to(LONGEST_PEER), REQUIRED), "stream": Field(text, "")}
+    {
+        "id": Field(participant_id, REQUIRED),
+        "peer": Field(_up_to(LONGEST_PEER), REQUIRED),
+        "stream": Field(text, ""),
+    }
 )
 _left: Final = Shape({"participant": _id})
 _gone: Final = Shape({"node": Field(node, REQUIRED)})

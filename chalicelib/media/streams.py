@@ -77,7 +77,7 @@ def follow(key: Key) -> None:
         if found is None or found.owner != owner:
             return
         row = found
-    if owed.hold(row, lease_s=0.0):
+    if owed.hold(row, lease_s=0.0, also=[StreamRow.attempts.set(0)]):
         kicks.kick(wcs.FOLLOW, key)
 
 

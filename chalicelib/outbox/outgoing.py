@@ -33,6 +33,8 @@ ADDRESSES: Final = 4
 """So many addresses of one name are tried at most."""
 RESOLVERS: Final = 32
 """Names that are looked up at once; nobody can tell the system's resolver to give up."""
+QUEUE_S: Final = 0.5
+"""For how long a name waits for its turn."""
 USUAL: Final = {"User-Agent": "foyer", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 LONGEST_WAIT_S: Final = 7 * 86400
 LONGEST_NUMBER: Final = 12
@@ -166,7 +168,7 @@ _slots: Final = threading.BoundedSemaphore(RESOLVERS)
 def _resolve(target: _Target, end: float) -> list[_Address]:
     """Every address of the target's name, those of IPv4 first.  Raises `_Failed`."""
     slots = _slots
-    if not slots.acquire(blocking=False):
+    if not slots.acquire(timeout=max(0.0, min(QUEUE_S, end - time.monotonic()))):
         raise _Failed(Failure.NO_ADDRESS)
     found: list[_Address] = []
     done = threading.Event()

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterable
 
+from chalicelib.errors import ValidationError
 from chalicelib.wcs import messages, settings, store, stream
 from chalicelib.wcs.errors import Ends, NoStream, Unusable
 from chalicelib.wcs.store import StreamRow
 from chalicelib.wcs.stream import Fields, Wanted
+from chalicelib.wire.reply import can_be_sent
 
 log = logging.getLogger(__name__)
 
@@ -50,18 +52,30 @@ def _still_there(members: Fields) -> None:
     store.note_news(row)
 
 
-def every(stale: bool | None = None) -> list[Fields]:
-    """All streams, or those that have fallen silent, or have not.  Raises `NoStream`, `Unavailable`."""
+def every(stale: bool | None = None) -> bytes:
+    """All streams, or those that have fallen silent, or have not, as they are answered.
+
+    Raises `NoStream`, `ValidationError`, `Unavailable`.
+    """
     return find({}, stale)
 
 
-def find(looked_for: Wanted, stale: bool | None = None) -> list[Fields]:
-    """The streams that have all these values.  Raises `NoStream` where there are none, `Unavailable`."""
+def find(looked_for: Wanted, stale: bool | None = None) -> bytes:
+    """The streams that have all these values, as they are answered.
+
+    Raises `NoStream` where there are none, `ValidationError` when the answer would be larger than what can be
+    sent, `Unavailable`.
+    """
     rows = _matching(looked_for)
     found: list[Fields] = [row.fields for row in rows if stale is None or stale is (row.stale is not None)]
     if not found:
         raise NoStream("there is no such stream")
-    return found
+    answer = messages.spell_streams(found)
+    if not can_be_sent(answer):
+        raise ValidationError(
+            "The list is larger than 6 MB: ask by mediaSessionId, by name or by other fields"
+        )
+    return answer
 
 
 def terminate(looked_for: Wanted) -> None:

@@ -22,6 +22,7 @@ class WcsQuery(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _FAILS: Final = {500: ("Storage failed", WcsProblem)}
 _BAD: Final = {400: ("The body is not a JSON object, or not of this form", WcsProblem)}
+_TOO_MANY: Final = {400: ("The list is larger than 6 MB, or `stale` is no truth value", WcsProblem)}
 _LARGE: Final = {413: ("The body is larger than 1 MiB", WcsProblem)}
 _NONE: Final = {404: ("There is no such stream", WcsProblem)}
 _KEY: Final = {401: ("No key or login, or not one of ours", WcsProblem)}
@@ -48,7 +49,7 @@ OPERATIONS: Final = (
         routes.FIND_ALL,
         "All streams (stale=true: those that have fallen silent)",
         TAG,
-        {200: ("The streams", list[Document])} | _KEY | _NONE | _FAILS,
+        {200: ("The streams", list[Document])} | _TOO_MANY | _KEY | _NONE | _FAILS,
         None,
         "wcsUser",
     ),

@@ -40,7 +40,7 @@ def hear(api: str, hook: str) -> Reply:
 def find_all() -> Reply:
     """All streams."""
     request = _of_user()
-    return spelling.document(messages.spell_streams(actions.every(_stale(request))))
+    return spelling.document(actions.every(_stale(request)))
 
 
 @bp.route(FIND, methods=["POST"], content_types=["*/*"])
@@ -49,7 +49,7 @@ def find() -> Reply:
     """The streams that equal what the body has."""
     request = _of_user()
     looked_for = messages.read_query(request.body)
-    return spelling.document(messages.spell_streams(actions.find(looked_for, _stale(request))))
+    return spelling.document(actions.find(looked_for, _stale(request)))
 
 
 @bp.route(TERMINATE, methods=["POST"], content_types=["*/*"])

@@ -1,9 +1,15 @@
 """One HTTP answer as plain values, whatever framework sends it."""
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+LARGEST_ANSWER: Final = 6 * 1024 * 1024 - 16 * 1024
+"""Lambda answers with 6 MB at most; what is left out is for the headers and the envelope."""
+LONGEST_ESCAPE: Final = 6
+"""Bytes that one may become when JSON is spelled within JSON."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -19,3 +25,17 @@ class Reply(msgspec.Struct, frozen=True):
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """`value` as compact JSON."""
     return Reply(status, msgspec.json.encode(value), {"Content-Type": "application/json", **(headers or {})})
+
+
+def sent_length(body: bytes) -> int:
+    """How long a document is as a part of what Lambda sends: JSON within JSON.
+
+    >>> sent_length(b'{"a":1}'), sent_length('"é"'.encode())
+    (11, 12)
+    """
+    return len(json.dumps(body.decode()))
+
+
+def can_be_sent(body: bytes) -> bool:
+    """Whether an answer is not larger than what Lambda sends."""
+    return LONGEST_ESCAPE * len(body) <= LARGEST_ANSWER or sent_length(body) <= LARGEST_ANSWER

@@ -28,7 +28,7 @@ class Mapped:
         self.server = Server()
         self.user = User()
         self.kicked: list[str] = []
-        self.now = clock.now()
+        self.now = float(int(clock.now()))
         self._patch = monkeypatch
         self.room = api.room(**options)
         monkeypatch.setattr(clock, "now", lambda: self.now)

@@ -207,6 +207,22 @@ def test_a_command_of_another_room_ends_no_wait(acme):
     assert (found, took >= 1) == ([], True)
 
 
+def test_who_waits_for_one_room_is_not_woken_for_others(boss, acme, later, monkeypatch):
+    one, another = acme.room(), acme.room()
+    looks: list[str] = []
+    pending = commands.pending
+
+    def noting(service, **options):
+        looks.append(service)
+        return pending(service, **options)
+
+    monkeypatch.setattr(commands, "pending", noting)
+    monkeypatch.setattr(pull, "FIRST_PAUSE_S", 20.0)
+    later(0.2, lambda: [order(acme.service, another) for _ in range(5)])
+    assert listed(boss, f"?wait=1&room={one}") == []
+    assert len(looks) <= 4  # two services, at the beginning and at the end
+
+
 def test_waiting_looks_at_what_is_new_only(acme, monkeypatch):
     asked = []
     pending = commands.pending

@@ -259,11 +259,11 @@ def test_a_room_has_one_worker_and_what_a_dead_one_left_is_taken_on(server, told
     told(server.url)
     (first,) = made(ROOM)
     key = keys.owt_pusher(ROOM)
-    dead = owed.claim(PusherRow, key, lease_s=push.LEASE_S, endless=True)
+    dead = owed.claim(PusherRow, key, lease_s=push.lease_s(), endless=True)
     assert dead is not None
     serve()
     assert server.requests == []
-    at(push.LEASE_S + 1)
+    at(push.lease_s() + 1)
     serve()
     assert sent(server) == [first.id]
     assert not owed.finish(dead)
@@ -354,7 +354,7 @@ def test_what_keeps_a_worker_from_sending_is_no_try(server, told, at, monkeypatc
         for _ in range(2 * owed.ATTEMPTS):
             with pytest.raises(Unavailable):
                 serve()
-            at(push.LEASE_S + 1)
+            at(push.lease_s() + 1)
     server.behaviours[:] = [answering(500)]
     serve()
     assert (queued(), owed.dead_letters()) == ([first.id], [])
@@ -777,6 +777,30 @@ def test_no_url_leads_to_a_machine_that_is_not_public(told, monkeypatch):
         assert endpoint is not None
         assert not push._send(endpoint, "id", "{}").accepted
         assert hits
+
+
+@pytest.mark.parametrize(("usual", "ours"), [("30", 30.0), ("1", 14.0), ("100", 100.0)])
+def test_a_lease_outlasts_a_request(monkeypatch, usual, ours):
+    monkeypatch.setenv("FOYER_WORK_LEASE_S", usual)
+    settings.reset()
+    assert push.lease_s() == ours
+
+
+@pytest.mark.usefixtures("stack", "still")
+def test_a_worker_renews_its_lease_before_it_could_run_out_in_a_request(server, told, at):
+    told(server.url)
+    left: list[float] = []
+
+    def slowly(handler):
+        left.append(due_in())
+        at(9)
+        answering(200)(handler)
+
+    server.usual = slowly
+    ordered = [order(SERVICE, ROOM).id for _ in range(5)]
+    serve()
+    assert sent(server) == ordered
+    assert min(left) >= push.WITHIN_S + push.SPARE_S
 
 
 def test_ten_seconds_and_64_kib_are_what_an_answer_may_take():

@@ -16,10 +16,10 @@ MODES = pytest.mark.parametrize("mode", ["fire", "confirm"])
 
 
 @pytest.fixture
-def world(table, credentials, monkeypatch):
-    """On moto, on which one thread works; what callers order is carried out."""
+def world(stack, credentials, monkeypatch):
+    """On ministack, which is faster than moto; what callers order is carried out."""
     api = Api(credentials.super_service_id, credentials.super_service_key)
-    made = Mapped(api, table, monkeypatch)
+    made = Mapped(api, stack, monkeypatch)
     made.set(MEDIA_MODE="fire")
     return made
 

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -151,6 +152,14 @@ def test_no_proxy_of_the_environment_is_used(plain, monkeypatch):
         monkeypatch.setenv(name, "http://192.0.2.1:3128")
     assert outgoing.send("PUT", plain.url, limits=HERE).status == 200
     assert network.attempts == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", 0), ("120", 120), ("-1", 0), ("never", 0), ("9" * 99, 604800)]
+)
+def test_a_server_may_ask_to_be_left_alone_for_a_while(plain, text, seconds):
+    plain.usual = answering(503, headers={"Retry-After": text} if text else {})
+    assert outgoing.send("PUT", plain.url, limits=HERE).wait_s == seconds
 
 
 # Which URLs
@@ -364,6 +373,20 @@ def test_no_more_names_are_looked_up_at_once_than_there_are_places(monkeypatch):
     assert outgoing.send("PUT", "https://push.example/", limits=Limits(within_s=0.05)).failure == Failure.LATE
     assert outgoing.send("PUT", "https://push.example/").failure == Failure.NO_ADDRESS
     leave.set()
+
+
+def test_names_that_come_all_at_once_take_turns(monkeypatch, plain):
+    monkeypatch.setattr(outgoing, "_slots", threading.BoundedSemaphore(1))
+    resolve = socket.getaddrinfo
+
+    def slowly(*given, **options):
+        time.sleep(0.02)
+        return resolve(*given, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = [pool.submit(outgoing.send, "PUT", plain.url, limits=HERE) for _ in range(8)]
+    assert [each.result().status for each in outcomes] == [200] * 8
 
 
 # Certificates

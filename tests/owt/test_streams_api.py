@@ -228,6 +228,21 @@ def test_a_fresh_room_lists_nothing_and_after_the_first_streaming_in_the_mixed_s
     assert listed(api, room) == []
 
 
+def test_a_list_that_cannot_be_sent_is_a_400_that_says_so(api, room):
+    for number in range(22):
+        store.add(
+            api.service,
+            room,
+            Forward(id=f"s{number}", media=Media(Audio({"codec": "opus"})), attributes={"x": "x" * 290_000}),
+        )
+    answer = send(api, "GET", f"/rooms/{room}/streams", NOTHING)
+    assert refusal(answer) == BAD
+    assert "larger than 6 MB" in answer.json()["error"]["message"]
+    assert done(api, "GET", f"/rooms/{room}/streams/s3")["id"] == "s3"
+    assert api.delete(f"/rooms/{room}/streams/s3").status == 200
+    assert len(listed(api, room)) == 22
+
+
 def test_a_participant_makes_a_room_active(api, room, credentials):
     participants.join(credentials.super_service_id, room, "ann", "presenter")
     assert listed(api, room) == [f"{room}-common"]

@@ -104,6 +104,16 @@ def test_more_streams_than_one_read_takes_are_listed(server, user, monkeypatch):
     assert ids(user.every()) == ids(user.find(name="all")) == [f"{number}" for number in range(10)]
 
 
+def test_a_list_that_cannot_be_sent_is_a_400_that_says_so(server, user):
+    for number in range(22):
+        server.tell(mediaSessionId=f"{number}", name="even" if number % 2 == 0 else "odd", x="x" * 290_000)
+    for answer in (user.post("find_all"), user.post("find", {"published": True})):
+        assert error(answer) == 400
+        assert "larger than 6 MB" in answer.json()["error"]
+    assert len(user.find(name="odd")) == 11
+    assert len(user.find(mediaSessionId="3")) == 1
+
+
 @pytest.mark.parametrize("path", ["find", "terminate"])
 @pytest.mark.parametrize(
     "raw", [b"[]", b"{", b"null", b'"x"', b'{"name":"a","name":"b"}', b'{"name":NaN}', b"\xff"]

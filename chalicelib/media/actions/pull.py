@@ -65,13 +65,19 @@ def pull(caller: Caller, wish: Wish) -> list[Command]:
     Raises `NoRoom`, `Unavailable`.
     """
     began, until = clock.now(), clock.monotonic() + wish.wait_s
-    bell = commands.BELL if caller.is_super else commands.bell(caller.service)
-    with waits.waiting(bell) as waiter:
+    with waits.waiting(_bell(caller, wish)) as waiter:
         found = _look(caller, wish)
         if found or not wish.wait_s:
             return found
         with waits.parked() as admitted:
             return _wait(caller, wish, waiter, began, until) if admitted else []
+
+
+def _bell(caller: Caller, wish: Wish) -> str:
+    """What is rung when there may be something to see."""
+    if wish.room is not None:
+        return commands.bell(wish.room)
+    return commands.BELL if caller.is_super else commands.bell(caller.service)
 
 
 def _wait(caller: Caller, wish: Wish, waiter: waits.Waiter, began: float, until: float) -> list[Command]:

@@ -21,7 +21,7 @@ from chalicelib.wire.untrusted import Json
 _request: Final = Shape(
     {
         "token": Field(some_text, REQUIRED),
-        "participant": Field(reports.new_id, OPTIONAL),
+        "participant": Field(reports.participant_id, OPTIONAL),
         "node": Field(reports.node, OPTIONAL),
     }
 )

@@ -1,8 +1,7 @@
 """What callers do with rooms: create, look, list, change, delete (contract 6)."""
 
-import json
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -14,10 +13,9 @@ from chalicelib.owt.errors import BadData
 from chalicelib.owt.store import commands, ended, rooms
 from chalicelib.store import keys
 from chalicelib.store.writes import Part
+from chalicelib.wire.reply import LARGEST_ANSWER, sent_length
 from chalicelib.wire.untrusted import Json
 
-LARGEST_ANSWER: Final = 6 * 1024 * 1024 - 16 * 1024
-"""Lambda answers with 6 MB at most; what is left out is for the headers and the envelope."""
 LARGEST_PAGE: Final = 10**9
 
 
@@ -43,7 +41,7 @@ def page(caller: Caller, number: str | None, size: str | None) -> list[msgspec.R
     for some in rooms.page(caller.service, skip, count):
         for each in some:
             answer = each.answer()
-            length += sent_length(answer) + 1
+            length += sent_length(bytes(answer)) + 1
             if length > LARGEST_ANSWER:
                 raise BadData("the list is larger than 6 MB: ask for fewer rooms with per_page")
             found.append(answer)
@@ -68,11 +66,6 @@ def _whole(text: str | None) -> int:
     if not plain.lstrip("+-").isascii() or not plain.lstrip("+-").isdigit() or len(plain) > 18:
         return 0
     return min(LARGEST_PAGE, int(plain)) if plain.count("+") + plain.count("-") <= 1 else 0
-
-
-def sent_length(answer: Any) -> int:
-    """How long a document is as a part of what Lambda sends: JSON within JSON."""
-    return len(json.dumps(bytes(answer).decode()))
 
 
 def change(caller: Caller, room_id: str, read_body: Callable[[], Json]) -> msgspec.Raw:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from chalicelib.errors import AppError, NotFound
 from chalicelib.owt import layout, media_settings, purge
 from chalicelib.owt import stream as streams
 from chalicelib.owt.actions import orders
 from chalicelib.owt.command import Command, Kind
-from chalicelib.owt.errors import NoStream, Refused
+from chalicelib.owt.errors import BadData, NoStream, Refused
 from chalicelib.owt.store import children, commands, rooms
 from chalicelib.owt.store import streams as store
 from chalicelib.owt.store.commands import Order
@@ -16,6 +18,7 @@ from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.store.streams import Found, Scene
 from chalicelib.owt.stream import Change, Forward, Spelled, Version
 from chalicelib.wire import patch
+from chalicelib.wire.reply import can_be_sent
 from chalicelib.wire.untrusted import Json
 
 Body = Callable[[], Json]
@@ -33,6 +36,14 @@ def listed(service_id: str, room_id: str, version: Version) -> list[Spelled]:
     views = scene.state.room.views() if scene.active else ()
     mixed = [_spell_mixed(scene, scene.picture(view), version) for view in views]
     return mixed + [_spell(scene.state, each, version) for each in scene.streams]
+
+
+def listing(service_id: str, room_id: str, version: Version) -> msgspec.Raw:
+    """The same as it is answered.  Raises `NoRoom`; `BadData` when it is larger than what can be sent."""
+    answer = msgspec.json.encode(listed(service_id, room_id, version))
+    if not can_be_sent(answer):
+        raise BadData("the list is larger than 6 MB: look at the streams one by one")
+    return msgspec.Raw(answer)
 
 
 def look(service_id: str, room_id: str, stream_id: str, version: Version) -> Spelled:

@@ -15,7 +15,7 @@ bp = Blueprint(__name__)
 @common.route(bp, "/rooms/{room}/streams", ["GET"])
 def listed(request: Request, caller: Caller, version: Version, room: str) -> Reply:
     """The streams of a room."""
-    return spelling.document(actions.listed(caller.service, room, version))
+    return spelling.document(actions.listing(caller.service, room, version))
 
 
 @common.route(bp, "/rooms/{room}/streams/{stream}", ["GET"])

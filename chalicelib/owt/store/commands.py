@@ -250,16 +250,16 @@ BELL: Final = "commands"
 """Rung in this process when there are commands of any service."""
 
 
-def bell(service: str) -> str:
-    """What is rung in this process when there are commands of a service."""
-    return f"{BELL} {service}"
+def bell(owner: str) -> str:
+    """What is rung in this process when there are commands of a service, or of a room."""
+    return f"{BELL} {owner}"
 
 
 def wake(made: Collection[Command]) -> None:
     """To be called once the transaction with these commands' parts was made."""
-    for service in {command.listed_under(each.id) for each in made}:
-        waits.ring(bell(service))
-        waits.ring(BELL)
+    for each in made:
+        for name in (BELL, bell(command.listed_under(each.id)), bell(each.room)):
+            waits.ring(name)
     rooms = {each.room for each in made if followed(each)}
     for room in rooms:
         kicks.kick(PUSH, keys.owt_pusher(room))
