@@ -5,7 +5,7 @@ ffmpeg and ffprobe for media:
 
     MANAGEMENT_URL=http://127.0.0.1:8080 SERVICE_ID=... SERVICE_KEY=... python examples/worker.py
 
-One ffmpeg fetches each stream and writes it to a pipe as MPEG-TS, which can be joined at any point; the
+One ffmpeg fetches each stream and writes it to a pipe as MPEG-TS, which can be joined at any key frame; the
 worker hands it on to whoever takes it: an ffprobe first, an ffmpeg for each recording and streaming-out.
 """
 
@@ -48,13 +48,19 @@ LOOK_S = 0.2
 """Between looks whether something ended by itself."""
 ANSWER_S = 10
 REPEAT_S = (0.2, 1, 5, 15, 30)
-PROBE_S = 8
-"""For how long a source may be silent; in `confirm` a caller waits, by default for ten seconds."""
+BEGIN_S = 4
+PROBE_S = 4
+"""For how long a source may take to begin, and then to tell what it is: a caller waits for ten seconds."""
 START_S = 8
 LONGEST_REASON = 300
 FINISH_S = 15
 URGE_S = 2
 CHUNK = 65536
+PACKET = 188
+TABLES = (0, 0x1000)
+FIRST_TRACK = 0x100
+LARGEST_RECENT = 16 * 1024 * 1024
+JOIN = ("-analyzeduration", "1000000", "-f", "mpegts", "-i", "pipe:0")
 BEHIND = 2000
 """Chunks that an output may be behind its stream before it is given up."""
 FAULTS = (OSError, http.client.HTTPException, ValueError)
@@ -235,6 +241,36 @@ class Sink:
             pipe.close()
 
 
+class Recent:
+    """What an MPEG-TS of ffmpeg has had since its last key frame: whoever takes it begins there."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.packets = bytearray()
+        self._tables: dict[int, bytes] = {}
+        self._rest = b""
+
+    def add(self, data: bytes) -> bytes:
+        """The whole packets that there are now."""
+        data = self._rest + data
+        end = len(data) - len(data) % PACKET
+        data, self._rest = data[:end], data[end:]
+        for at in range(0, end, PACKET):
+            self._add(data[at : at + PACKET])
+        return data
+
+    def _add(self, packet: bytes) -> None:
+        pid = int.from_bytes(packet[1:3], "big") & 0x1FFF
+        if pid in TABLES:
+            self._tables[pid] = packet
+        # An adaptation field that is not empty and has the random access indicator.
+        elif pid == FIRST_TRACK and packet[3] & 0x20 and packet[4] and packet[5] & 0x40:
+            self.packets[:] = b"".join(self._tables.values())
+            self.begun = True
+        if len(self.packets) < LARGEST_RECENT:
+            self.packets += packet
+
+
 class Pull:
     """A stream that is being fetched, and who takes it."""
 
@@ -243,6 +279,8 @@ class Pull:
         self.name = name
         self._sinks: list[Sink] = []
         self._lock = threading.Lock()
+        self._recent = Recent()
+        self._begun = threading.Event()
         self._over = False
         url = connection["url"]
         if not SOURCES.match(url):
@@ -259,14 +297,14 @@ class Pull:
             *("-flush_packets", "1", "-f", "mpegts", "pipe:1"),
             stdout=subprocess.PIPE,
         )
+        threading.Thread(target=self._hand_on, daemon=True).start()
+        self._begun.wait(BEGIN_S)
         probe = Tool(
-            *("ffprobe", "-loglevel", "error", "-show_streams", "-of", "json"),
-            *("-analyzeduration", "1500000", "-f", "mpegts", "pipe:0"),
+            *("ffprobe", "-loglevel", "error", "-show_streams", "-of", "json", *JOIN),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         self.add(Sink(probe))
-        threading.Thread(target=self._hand_on, daemon=True).start()
         found = self._found_by(probe)
         self.media = media_of(found)
         # MPEG-TS takes any codec, and says of those that it does not know that they are data.
@@ -290,17 +328,22 @@ class Pull:
     def _hand_on(self) -> None:
         assert self.tool.process.stdout is not None
         with self.tool.process.stdout as pipe:
-            while chunk := os.read(pipe.fileno(), CHUNK):
+            while data := os.read(pipe.fileno(), CHUNK):
                 with self._lock:
-                    self._sinks = [sink for sink in self._sinks if sink.put(chunk)]
+                    packets = self._recent.add(data)
+                    self._sinks = [sink for sink in self._sinks if sink.put(packets)]
+                    if self._recent.begun:
+                        self._begun.set()
         with self._lock:
             self._over = True
+        self._begun.set()
         for sink in self._sinks:
             sink.end()
 
     def add(self, sink: Sink) -> None:
-        """From now on this one takes it too."""
+        """From the last key frame on this one takes it too."""
         with self._lock:
+            sink.put(bytes(self._recent.packets))
             self._sinks.append(sink)
             over = self._over
         if over:
@@ -402,7 +445,7 @@ class Output:
         self._told = threading.Event()
         self.tool = ffmpeg(
             *("-nostats", "-progress", "pipe:1", "-stats_period", "0.2"),
-            *("-analyzeduration", "1000000", "-f", "mpegts", "-i", "pipe:0", *options),
+            *(*JOIN, *options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

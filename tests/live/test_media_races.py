@@ -13,6 +13,7 @@ from chalicelib.owt.store import rooms
 from chalicelib.store import keys, writes
 from tests.live.test_owt_races import AT_ONCE, Caller, caller, redeem, side_by_side
 from tests.media.api import AUDIO, added, removed, updated
+from tests.media.test_node_gone import MANY, fill
 from tests.support.counts import full
 
 ROUNDS = full(3, 200)
@@ -208,3 +209,12 @@ def test_a_recording_that_ends_with_its_source_and_by_itself_ends_once(caller, p
         gone, *_ = together(pool, caller, room, removed(f"s{number}"), end, ready)
         assert gone == (1, 0, 0)
         assert settled(caller, room) == {"participants": [], "streams": [], "sipcalls": [], "recordings": []}
+
+
+def test_500_streams_of_a_node_are_gone_soon_after_the_answer(caller):
+    room = caller.room()
+    fill(room, MANY)
+    report(caller, room, added("other"))
+    assert len(listed(caller, room)["streams"]) == MANY + 1
+    assert report(caller, room, {"type": "node.gone", "node": "n1"}) == (1, 0, 0)
+    assert [each["id"] for each in settled(caller, room)["streams"]] == ["other"]

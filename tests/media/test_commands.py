@@ -1,5 +1,6 @@
 """`GET /media/v1/commands`: what is listed for whom, in which order, and how long a worker waits for it."""
 
+import json
 import re
 import threading
 import time
@@ -10,6 +11,7 @@ from chalicelib import clock, waits
 from chalicelib.media.actions import pull
 from chalicelib.owt.command import LIVES_S, Kind
 from chalicelib.owt.store import commands
+from chalicelib.wire.reply import can_be_sent
 from tests.media.workers import Worker, order
 from tests.owt.api import BAD, NO_RESOURCE, NO_ROOM, Api, ok, refusal, serve
 from tests.support import mauth
@@ -54,6 +56,15 @@ def test_commands_come_oldest_first_and_no_more_than_asked_for(acme):
     assert listed(acme) == made
     assert listed(acme, "?limit=2") == made[:2]
     assert listed(acme, "?limit=1000") == made
+
+
+def test_an_answer_has_as_many_of_the_oldest_as_can_be_sent():
+    large = {"attributes": {"a": '"' * 100_000}}  # 400 kB once JSON is spelled within JSON
+    made = [commands.new(NOBODY, NOBODY, Kind.STREAM_START, str(at), large) for at in range(30)]
+    fitting = [bytes(each) for each in pull.that_fit(made)]
+    assert 12 <= len(fitting) < 30
+    assert [json.loads(each)["target"] for each in fitting] == [str(at) for at in range(len(fitting))]
+    assert can_be_sent(b"[" + b",".join(fitting) + b"]")
 
 
 def test_without_a_limit_a_hundred_are_listed():

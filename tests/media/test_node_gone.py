@@ -37,7 +37,7 @@ def gone(node: str = "n1") -> dict[str, Any]:
     return {"type": "node.gone", "node": node}
 
 
-def fill(api: Api, room: str, count: int, node: str = "n1") -> None:
+def fill(room: str, count: int, node: str = "n1") -> None:
     """So many streams of a node, written without a transaction each."""
     media = Media(Audio({"codec": "opus"}))
     rows = []
@@ -66,8 +66,8 @@ def record(api: Api, room: str, source: str) -> str:
 
 def test_500_streams_go_in_bounded_writes(acme: Api):
     room = acme.room()
-    fill(acme, room, MANY)
-    fill(acme, room, 3, node="n2")
+    fill(room, MANY)
+    fill(room, 3, node="n2")
     record(acme, room, "n1-00007")
     storage = Storage()
     storage.listen()
@@ -86,7 +86,7 @@ def test_500_streams_go_in_bounded_writes(acme: Api):
 
 def test_a_run_whose_time_is_up_has_work_go_on(acme: Api, monkeypatch):
     room = acme.room()
-    fill(acme, room, SOME)
+    fill(room, SOME)
     record(acme, room, "n1-00001")
     kicked: list[Any] = []
     monkeypatch.setattr(kicks, "kick", lambda kind, key, delay=0.0: kicked.append((kind, key)))
@@ -107,7 +107,7 @@ def test_a_run_whose_time_is_up_has_work_go_on(acme: Api, monkeypatch):
 
 def test_a_worker_that_died_leaves_the_rest_to_the_sweep(acme: Api, monkeypatch):
     room = acme.room()
-    fill(acme, room, SOME)
+    fill(room, SOME)
     transact = writes.transact
     made: list[Any] = []
 
@@ -170,7 +170,7 @@ def test_what_moved_to_another_node_stays(acme: Api):
 
 def test_a_node_that_comes_back_carries_what_comes_then(acme: Api, monkeypatch):
     room = acme.room()
-    fill(acme, room, SOME)
+    fill(room, SOME)
     with monkeypatch.context() as patched:
         patched.setattr(purge, "INLINE_S", 0.0)
         assert tally(acme, room, gone() | {"id": "r1"}) == APPLIED
@@ -187,7 +187,7 @@ def test_a_node_that_comes_back_carries_what_comes_then(acme: Api, monkeypatch):
 
 def test_a_report_waits_only_so_long_for_a_node_to_go(acme: Api, monkeypatch):
     room = acme.room()
-    fill(acme, room, SOME)
+    fill(room, SOME)
     monkeypatch.setattr(purge, "FINISH_S", 0.1)
     with monkeypatch.context() as patched:
         # Somebody has it at hand, and does not get on.

@@ -135,6 +135,23 @@ def test_no_address_makes_it_read_files(url):
         worker.Pull("1", connection, {"audio": "auto", "video": "auto"})
 
 
+def packet(pid: int, name: bytes, *, key: bool = False) -> bytes:
+    """A packet of an MPEG-TS; what begins a key frame says so in its adaptation field."""
+    flags = b"\x30\x01\x40" if key else b"\x10"
+    return (b"\x47" + pid.to_bytes(2, "big") + flags + name).ljust(worker.PACKET, b"\0")
+
+
+def test_whoever_joins_begins_with_the_tables_and_the_last_key_frame():
+    tables = packet(0, b"PAT") + packet(0x1000, b"PMT")
+    first, second = packet(0x100, b"1", key=True), packet(0x100, b"2", key=True)
+    sound, between = packet(0x101, b"a", key=True), packet(0x100, b"b")
+    recent = worker.Recent()
+    came = tables + between + first + sound + tables + second + between + sound
+    whole = b"".join(recent.add(came[at : at + 100]) for at in range(0, len(came), 100))
+    assert whole == came
+    assert bytes(recent.packets) == tables + second + between + sound
+
+
 # The whole loop
 
 
@@ -215,13 +232,13 @@ def plane(gateway, stack, tmp_path) -> Iterator[Callable[[str], Plane]]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    """A minute of colours and a tone, in the formats of `MEDIA`."""
+    """A minute of colours and a tone, in the formats of `MEDIA`; key frames are rare, as in the field."""
     path: Path = tmp_path_factory.mktemp("source") / "source.mp4"
     inputs = ["testsrc=size=320x240:rate=15", "sine=frequency=440:sample_rate=48000"]
     subprocess.run(
         [tool("ffmpeg"), "-loglevel", "error", "-nostdin"]
         + [text for each in inputs for text in ("-f", "lavfi", "-i", each)]
-        + ["-t", "60", "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-g", "15"]
+        + ["-t", "60", "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-g", "75"]
         + ["-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2", "-movflags", "+faststart", str(path)],
         check=True,
         timeout=60,

@@ -15,6 +15,7 @@ from chalicelib.owt.store import commands, rooms, services
 from chalicelib.owt.store.rooms import RoomRow
 from chalicelib.realtime import parallel
 from chalicelib.store import keys, table, writes
+from chalicelib.wire.reply import LARGEST_ANSWER, sent_length
 
 USUAL_LIMIT: Final = 100
 LARGEST_LIMIT: Final = 1000
@@ -71,6 +72,18 @@ def pull(caller: Caller, wish: Wish) -> list[Command]:
             return found
         with waits.parked() as admitted:
             return _wait(caller, wish, waiter, began, until) if admitted else []
+
+
+def that_fit(found: Iterable[Command]) -> list[msgspec.Raw]:
+    """The first of these, as they are answered: so many as one answer may hold."""
+    fitting, length = [], 2
+    for each in found:
+        spelled = msgspec.json.encode(each.spell())
+        length += sent_length(spelled)
+        if length > LARGEST_ANSWER:
+            break
+        fitting.append(msgspec.Raw(spelled))
+    return fitting
 
 
 def _bell(caller: Caller, wish: Wish) -> str:

@@ -19,8 +19,7 @@ bp = Blueprint(__name__)
 @common.route(bp, "/commands", ["GET"])
 def waiting(request: Request, caller: Caller) -> Reply:
     """The commands that wait, oldest first; with `wait`, once there are some."""
-    found = pull.pull(caller, pull.read_wish(request.query))
-    return spelling.document([each.spell() for each in found])
+    return spelling.document(pull.that_fit(pull.pull(caller, pull.read_wish(request.query))))
 
 
 @common.route(bp, "/commands/{command}/ack", ["POST"])

@@ -118,9 +118,9 @@ class Taking:
         try:
             writes.transact(every)
         except Cancelled as cancelled:
-            found = {at - len(parts): None for at in cancelled.failed}
+            failed = {at - len(parts) for at in cancelled.failed}
             for at, key in enumerate(gone):
-                if at in found:
+                if at in failed:
                     raise Ending(key) from None
             raise Changed("what the report is about was changed meanwhile") from None
 
@@ -235,8 +235,6 @@ def put_stream(on: Taking, wanted: Forward, said: Said) -> Done:
         return _update(on, row, said, wanted.attributes, heard, owner if heard else "")
     also: list[Part] = []
     if owner:
-        if writes.read(ParticipantRow, raws[0]) is None:
-            return None
         may = _may_publish(raws[0], said.media)
         if may is None:
             return None
