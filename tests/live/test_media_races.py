@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.owt.store import rooms
 from chalicelib.store import keys, writes
-from tests.live.test_owt_races import AT_ONCE, Caller, caller, redeem, side_by_side
+from tests.live.test_owt_races import AT_ONCE, Caller, boss, caller, redeem, side_by_side
 from tests.media.api import AUDIO, added, removed, updated
 from tests.media.test_node_gone import MANY, fill
 from tests.support.counts import full
@@ -19,7 +19,7 @@ from tests.support.counts import full
 ROUNDS = full(3, 200)
 PATIENCE_S = 30.0
 
-__all__ = ["caller"]
+__all__ = ["boss", "caller"]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from tests.support import mauth
 from tests.support.clients import http_call
 
 ROOT: Final = Path(__file__).parents[2]
-WAIT_S: Final = 20.0
+WAIT_S: Final = 60.0
 AUDIO: Final = {"codec": "aac", "sampleRate": 48000, "channelNum": 2}
 VIDEO: Final = {"codec": "h264", "profile": "CB"}
 MEDIA: Final = {
