@@ -139,30 +139,35 @@ if WORK:
 
 
 @app.on_ws_connect()
+@journal.counting
 def ws_connect(event: WebsocketEvent) -> Any:
     """A handshake."""
     return protocols.handshake(event.to_dict())
 
 
 @app.on_ws_message()
+@journal.counting
 def ws_message(event: WebsocketEvent) -> Any:
     """A message of a socket."""
     return protocols.message(event.to_dict())
 
 
 @app.on_ws_disconnect()
+@journal.counting
 def ws_disconnect(event: WebsocketEvent) -> Any:
     """A socket has gone."""
     return protocols.disconnect(event.to_dict())
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
+@journal.counting
 def tick(event: CloudWatchEvent) -> Any:
     """Every minute: find what is owed and was missed."""
     return {"kicked": owed.sweep()}
 
 
 @app.on_sqs_message(queue=os.environ.get("FOYER_QUEUE_NAME", "foyer-work"), batch_size=1)
+@journal.counting
 def work(event: SQSEvent) -> Any:
     """Kicks: look at owed rows; what failed comes again."""
     failed = owed.work(event.to_dict()["Records"])

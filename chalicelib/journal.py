@@ -1,15 +1,19 @@
 """The log: one JSON line for each request and frame, without tokens, keys or bodies."""
 
+import functools
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 
-from chalicelib import settings
+from chalicelib import metrics, settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
 _ours = logging.getLogger("journal")
@@ -84,6 +88,7 @@ _handler.setFormatter(JsonLines())
 
 def begin() -> None:
     """Send our loggers' lines to standard error as JSON; once in a process."""
+    metrics.begin(settings.get().stack or settings.get().stage)
     for name in OURS:
         logger = logging.getLogger(name)
         if not any(isinstance(each.formatter, JsonLines) for each in logger.handlers):
@@ -99,6 +104,8 @@ def frame(**fields: Any) -> None:
 
 def request(**fields: Any) -> None:
     """One HTTP request: method, route, status, request id, milliseconds."""
+    metrics.REQUESTS.add(1, fields["method"], fields["route"], str(fields["status"]))
+    metrics.REQUEST_SECONDS.observe(fields["ms"] / 1000, fields["route"])
     _write(_requests, fields)
 
 
@@ -109,13 +116,33 @@ def count(metric: str, count: int, **of: Any) -> None:
 
 def _write(logger: logging.Logger, fields: dict[str, Any]) -> None:
     """Write a line at once: making a record, and looking where it was made, takes ten times as long."""
-    if not logger.isEnabledFor(logging.INFO) or _handler not in _ours.handlers:
+    if _handler not in _ours.handlers:
+        return
+    counted = metrics.members()
+    if not logger.isEnabledFor(logging.INFO):
+        if counted:
+            _handler.write(counted)
         return
     line = {"time": _spell_time(time.time()), "level": "INFO", "logger": logger.name}
     line |= {name: value for name, value in fields.items() if value != ""}
     if "ms" in fields:
         line["ms"] = round(fields["ms"], 2)
-    _handler.write(line)
+    _handler.write(line | counted if counted else line)
+
+
+def counting(handler: Callable[P, T]) -> Callable[P, T]:
+    """Have what a handler counted, and no line of its took along, written in a line of its own at its end."""
+
+    @functools.wraps(handler)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return handler(*args, **kwargs)
+        finally:
+            counted = metrics.members()
+            if counted:
+                _handler.write(counted)
+
+    return answer
 
 
 def failure(error: BaseException) -> None:

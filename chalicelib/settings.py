@@ -38,6 +38,8 @@ class Settings:
     work_lease_s: float = 30.0
     """For how long a worker has what it took on to itself; what a dead one left is taken on after that."""
     log_level: str = "INFO"
+    stack: str = ""
+    """What CloudWatch knows the metrics of these functions by; the stage, unless given."""
     storage_budget_s: float = 5.0
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec, TypeAlias
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response
 
-from chalicelib import ids, journal
+from chalicelib import ids, journal, metrics
 from chalicelib.errors import AppError
 from chalicelib.store import table
 from chalicelib.wire.reply import Reply
@@ -56,11 +56,12 @@ def _request_id(event: Mapping[str, Any]) -> str:
 
 
 def speaks(
-    current: Callable[[], Held], spell: Spelling
+    current: Callable[[], Held], spell: Spelling, heed: Callable[[str, Reply], None] | None = None
 ) -> Callable[[Callable[P, Reply]], Callable[P, Response]]:
     """Have a view answer with a `Reply`, and every error in its facade's own words.
 
-    An error that nobody foresaw is a 500 in those words too, and its place goes to the log.
+    An error that nobody foresaw is a 500 in those words too, and its place goes to the log.  `heed` is told
+    the method and what was answered.
     """
 
     def decorate(view: Callable[P, Reply]) -> Callable[P, Response]:
@@ -77,6 +78,12 @@ def speaks(
             except Exception as error:
                 journal.failure(error)
                 reply = spell(Unforeseen())
+            if reply.status >= 500:
+                # Some contracts refuse with a 500 what is no fault of ours.
+                counter = metrics.REFUSALS if "decided" in reply.notes else metrics.SERVER_ERRORS
+                counter.add(1, request.path)
+            if heed is not None:
+                heed(request.method, reply)
             request_id = _request_id(event)
             journal.request(
                 method=request.method,

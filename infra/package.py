@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from infra import observe
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 LOCK = "requirements.lock"
@@ -165,6 +167,7 @@ def finish_template(template: dict[str, Any], stage: str, project: Path) -> dict
     sockets = template["Resources"]["WebsocketAPIStage"]["Properties"]
     sockets.pop("DeploymentId", None)
     sockets["AutoDeploy"] = True
+    observe.add(template)
     return template
 
 

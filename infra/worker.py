@@ -1,24 +1,57 @@
 """`python -m infra.worker`: the queue and the schedule without sockets, for scaling out.
 
 Its settings are the gateway's: GATEWAY_APP, GATEWAY_HANDLERS, GATEWAY_WORK_THREADS, GATEWAY_WAITING,
-GATEWAY_DIE_WITH_PARENT.
+GATEWAY_DIE_WITH_PARENT.  With GATEWAY_MANAGEMENT_PORT it answers `GET /metrics` there.
 """
 
 import os
 import signal
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 
 import msgspec
 
+from chalicelib import metrics, waits
 from chalicelib import settings as shared
-from chalicelib import waits
 from chalicelib.outbox import kicks
 from chalicelib.settings import BadSetting
 from infra.gateway import handlers, log, settings
+from infra.gateway import metrics as process
 from infra.gateway.server import die_with_parent
 from infra.gateway.sources import LocalKicker, Poller, Schedule
+
+
+class _Numbers(BaseHTTPRequestHandler):
+    """`GET /metrics`, and nothing else."""
+
+    timeout = 10
+
+    def do_GET(self) -> None:
+        """Tell every number."""
+        process.process()
+        found = self.path == process.PATH
+        body = metrics.exposition().encode() if found else b""
+        self.send_response(200 if found else 404)
+        name, kind = (each.decode() for each in process.TEXT)
+        self.send_header(name, kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing of it."""
+
+
+def measured(read: settings.Settings) -> ThreadingHTTPServer | None:
+    """Answer `GET /metrics` from now on, where a port is given for it.  Raises `OSError`."""
+    if not read.management_port or read.metrics == "off":
+        return None
+    server = ThreadingHTTPServer((read.management_bind, read.management_port), _Numbers)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server
 
 
 def main() -> int:
@@ -43,6 +76,11 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    try:
+        numbers = measured(read)
+    except OSError as error:
+        sys.stderr.write(f"GATEWAY_MANAGEMENT_PORT: {os.strerror(error.errno or 0)}\n")
+        return 2
     ours = handlers.make(read)
     sources = (Schedule(ours, interval_s), Poller(ours, queue_url, read.work_threads))
     # What waits for other machines is not to keep the queue's threads from the rest.
@@ -60,6 +98,8 @@ def main() -> int:
         source.stop()
     waits.end()
     pool.stop(10.0)
+    if numbers is not None:
+        numbers.shutdown()
     return 0
 
 

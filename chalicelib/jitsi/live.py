@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from chalicelib import metrics
 from chalicelib.jitsi import messages, presence, settings, store
 from chalicelib.jitsi.conference import Spread
 from chalicelib.jitsi.messages import Address
@@ -71,6 +72,7 @@ def send(
         return Outcome.RETRY
     if fanout.is_local(row.front):
         presence.mark_released(socket_id, name, epoch)
+    metrics.VISITORS_RELEASED.add()
     return Outcome.SENT
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from chalicelib import clock
+from chalicelib import clock, metrics
 from chalicelib.errors import AppError, Unavailable
 from chalicelib.jitsi import actions, live, messages, presence, settings, store, waiting
 from chalicelib.jitsi.conference import Live
@@ -92,6 +92,7 @@ def look(key: Key) -> None:
     partitions = store.partitions(row.name, int(row.epoch))
     left = parallel.each(lambda each: subscriptions.count([each], fronts_left), partitions)
     if any(left):
+        metrics.VISITORS_LEFT_BEHIND.add(sum(left))
         log.warning("visitors were left behind, and are served now: %d", sum(left))
         pages = store.page_rows(row.name, int(row.epoch), record.golive_at, record.window_ms or 0, since=EVER)
         _owe_pages([page for page, number in zip(pages, left, strict=True) if number])
@@ -152,6 +153,7 @@ def _release_local(name: str, epochs: range, window_ms: int) -> None:
         if len(posts) > before:
             sockets.append(socket_id)
     here.delivery.post(posts)
+    metrics.VISITORS_RELEASED.add(len(sockets))
     for socket_id in sockets:
         presence.mark_released(socket_id, name, epoch)
 
@@ -278,6 +280,7 @@ def _serve(
         raise
     gone: list[tuple[str, str]] = []
     again: list[SubscriptionRow] = []
+    served = 0
     for visitor, each in zip(mine, addresses, strict=True):
         became = list(itertools.islice(outcomes, len(each)))
         if Outcome.GONE in became:
@@ -285,6 +288,9 @@ def _serve(
         elif Outcome.RETRY in became:
             live.keep_the_rest(visitor, row.name, int(row.epoch), each, became)
             again.append(visitor)
+        else:
+            served += 1
+    metrics.VISITORS_RELEASED.add(served)
     if not front.dedup:
         _unclaim(again, run)
     subscriptions.drop(gone)

@@ -4,7 +4,7 @@ from typing import Final
 
 from chalice.app import Blueprint
 
-from chalicelib import web
+from chalicelib import metrics, web
 from chalicelib.jitsi import actions, auth, messages, settings, spelling
 from chalicelib.jitsi.messages import GoLiveAnswer
 from chalicelib.wire.reply import Reply, json_reply
@@ -21,8 +21,18 @@ def current() -> web.Held:
     return bp.current_request
 
 
+def heed(method: str, reply: Reply) -> None:
+    """Count what became of a call: whoever waits depends on it."""
+    if reply.status < 400:
+        metrics.GOLIVES.add(1, method)
+    elif reply.status < 500:
+        metrics.GOLIVE_REFUSALS.add(1, str(reply.status))
+    else:
+        metrics.GOLIVE_FAILURES.add(1, str(reply.status))
+
+
 @bp.route(PATH, methods=["POST"], content_types=["*/*"])
-@web.speaks(current, spelling.spell)
+@web.speaks(current, spelling.spell, heed)
 def go_live() -> Reply:
     """Record that a conference is live and release its visitors: 200 once that is durable."""
     request = web.read(bp.current_request)
@@ -34,7 +44,7 @@ def go_live() -> Reply:
 
 
 @bp.route(PATH, methods=["DELETE"], content_types=["*/*"])
-@web.speaks(current, spelling.spell)
+@web.speaks(current, spelling.spell, heed)
 def clear() -> Reply:
     """Record that a conference is not live any more, for instance because its room was destroyed."""
     request = web.read(bp.current_request)

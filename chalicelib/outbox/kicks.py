@@ -9,7 +9,7 @@ from typing import Any, Final
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import settings, waits
+from chalicelib import metrics, settings, waits
 from chalicelib.store import aws
 from chalicelib.store.keys import Key
 
@@ -88,5 +88,6 @@ def send(body: str, delay_s: float) -> bool:
         client().send_message(QueueUrl=url, MessageBody=body, DelaySeconds=delay)
     except (BotoCoreError, ClientError) as error:
         log.warning("the work queue did not take a kick: %s", type(error).__name__)
+        metrics.KICK_FAILURES.add()
         return False
     return True

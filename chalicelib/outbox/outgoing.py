@@ -24,7 +24,7 @@ import msgspec
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from chalicelib import clock, settings
+from chalicelib import clock, metrics, settings
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -130,11 +130,20 @@ def send(
     limits: Limits = USUAL_LIMITS,
 ) -> Outcome:
     """Make one request, in one try.  What comes of it is told, never raised."""
+    outcome = _send(method, url, dict(headers or {}), body, limits)
+    what = str(outcome.status or outcome.failure)
+    metrics.OUTGOING.add(1, what)
+    if not outcome.accepted:
+        metrics.OUTGOING_FAILURES.add(1, what)
+    return outcome
+
+
+def _send(method: str, url: str, headers: dict[str, str], body: bytes, limits: Limits) -> Outcome:
     end = time.monotonic() + limits.within_s
     try:
         target = _target(url, limits)
         addresses = _judged(_resolve(target, end), target, limits)
-        return _exchange(target, addresses, end, method, dict(headers or {}), body, limits)
+        return _exchange(target, addresses, end, method, headers, body, limits)
     except _Failed as failed:
         return Outcome(failure=failed.failure)
 

@@ -15,7 +15,7 @@ from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from chalicelib import clock, ids, settings
+from chalicelib import clock, ids, metrics, settings
 from chalicelib.errors import AppError, Unavailable
 from chalicelib.outbox import kicks
 from chalicelib.store import keys, writes
@@ -251,6 +251,7 @@ def bury(kind: str, key: Key, reason: str, attempts: int, body: object = None) -
         expires_at=int(now) + DEAD_KEPT_S,
     )
     writes.put(row)
+    metrics.DEAD_LETTERS.add(1, kind)
     log.error("dead letter: %s after %d attempts: %s", kind, attempts, reason)
 
 
@@ -290,12 +291,15 @@ def work(records: Sequence[dict[str, Any]]) -> list[str]:
             continue
         if kind in _slow and kicks.aside(record["body"]):
             continue
+        metrics.WORK.add(1, kind)
         try:
             worker(key)
         except AppError as error:
+            metrics.WORK_FAILURES.add(1, kind)
             log.warning("%s will be tried again: %s", kind, error)
             failed.append(record["messageId"])
         except Exception:
+            metrics.WORK_FAILURES.add(1, kind)
             log.exception("%s failed", kind)
             failed.append(record["messageId"])
     return failed
@@ -303,7 +307,7 @@ def work(records: Sequence[dict[str, Any]]) -> list[str]:
 
 def sweep() -> int:
     """Kick every row that is due and has not been served; how many there were."""
-    found = 0
+    found, oldest = 0, 0.0
     now = clock.now()
     for kind in kinds():
         for partition in keys.due_partitions(kind):
@@ -315,6 +319,10 @@ def sweep() -> int:
                 for row in rows:
                     kicks.kick(kind, Key(row.pk, row.sk), 0.0)
                 found += len(rows)
+                oldest = max([oldest, *(now - float(row.due_at or now) for row in rows)])
                 if start is None:
                     break
+    metrics.OWED_ROWS.set(found)
+    metrics.OWED_OLDEST_SECONDS.set(round(oldest, 3))
+    metrics.SWEEPS.add()
     return found

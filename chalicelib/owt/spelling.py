@@ -31,6 +31,8 @@ SPELLING: Final[tuple[tuple[type[AppError], int, int, str | None], ...]] = (
     (Refused, 500, 1201, None),
     (Unavailable, 500, 1401, "Storage does not answer"),
 )
+NOTES: Final = {1201: {"decided": 1201}}
+"""A 500 that is no fault of ours is known by this in the log, and is not counted as one."""
 DEFAULT_TEXT: Final = {1301: "Invalid request body", 1201: "Operation failed"}
 
 
@@ -42,7 +44,7 @@ def spell(error: AppError) -> Reply:
             status, code = its_status, its_code
             text = its_text or str(error) or DEFAULT_TEXT[its_code]
             break
-    return document({"error": {"code": code, "message": text}}, status)
+    return json_reply({"error": {"code": code, "message": text}}, status, CORS, NOTES.get(code))
 
 
 def document(value: Any, status: int = 200) -> Reply:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 
-from chalicelib import clock, settings
+from chalicelib import clock, metrics, settings
 from chalicelib.errors import Unavailable
 from chalicelib.realtime import fronts, ports
 from chalicelib.realtime.connections import Connections, Endpoint
@@ -68,7 +68,10 @@ def send(front_id: str, posts: Sequence[Post]) -> list[Outcome]:
         return [Outcome.GONE] * len(posts)
     outcomes = connections().post_many(endpoint(front), posts)
     if Outcome.RETRY in outcomes and front.alive_until <= clock.now() and known(front_id) is None:
-        return [Outcome.GONE if outcome is Outcome.RETRY else outcome for outcome in outcomes]
+        outcomes = [Outcome.GONE if outcome is Outcome.RETRY else outcome for outcome in outcomes]
+    for each in (Outcome.RETRY, Outcome.FAILED):
+        if count := outcomes.count(each):
+            metrics.POST_FAILURES.add(count, each)
     return outcomes
 
 

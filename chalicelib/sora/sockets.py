@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chalicelib import journal
+from chalicelib import journal, metrics
 from chalicelib.errors import AppError, Unauthenticated, ValidationError
 from chalicelib.realtime import fanout, protocols
 from chalicelib.realtime.ports import Post
@@ -48,13 +48,15 @@ def message(event: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as error:
         outcome = type(error).__name__
         _refuse(socket, error)
+    command, seconds = kind if kind in KNOWN else "-", time.perf_counter() - began
+    metrics.frame(command, outcome, seconds)
     journal.frame(
         socket=socket.id,
         request_id=event["requestContext"].get("requestId") or "",
-        command=kind if kind in KNOWN else "-",
+        command=command,
         outcome=outcome,
         reason="",
-        ms=(time.perf_counter() - began) * 1000,
+        ms=seconds * 1000,
     )
     return {"statusCode": 200}
 
@@ -77,6 +79,8 @@ def _refuse(socket: Socket, error: Exception) -> None:
     reason, code = _spell(error)
     if not isinstance(error, AppError):
         log.error("a message failed", exc_info=error)
+    if code == INTERNAL:
+        metrics.FRAME_FAILURES.add(1, "sora")
     try:
         fanout.send(socket.front, [Post(socket.id, notices.refusal(reason))])
         fanout.close(socket.front, socket.id, code)

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, AddAction, DeleteAction, RemoveAction, SetAction
 
-from chalicelib import ids
+from chalicelib import ids, metrics
 from chalicelib.errors import AppError, Unavailable
 from chalicelib.store import table
 from chalicelib.store.keys import Key
@@ -102,10 +102,13 @@ def call(operation: str, request: dict[str, Any]) -> dict[str, Any]:
         except ClientError as error:
             code = _refusal(operation, error)
             if tried >= CONFLICT_TRIES:
+                metrics.STORAGE_FAILURES.add(1, operation)
                 raise Unavailable("storage is overloaded") from error
+            metrics.STORAGE_BUSY.add(1, operation)
             log.info("storage is busy with %s: %s", operation, code)
             _pause(tried)
         except (BotoCoreError, HTTPClientError) as error:
+            metrics.STORAGE_FAILURES.add(1, operation)
             log.error("storage did not answer %s: %s", operation, type(error).__name__)
             raise Unavailable("storage does not answer") from error
         else:
@@ -129,6 +132,7 @@ def _refusal(operation: str, error: ClientError) -> str:
     codes = {str(each.get("Code")) for each in reasons} - {NOT_CANCELLED}
     if codes and codes <= CROWDED:
         return ", ".join(sorted(codes))
+    metrics.STORAGE_FAILURES.add(1, operation)
     log.error("storage refused %s: %s", operation, ", ".join([code, *sorted(codes)]))
     raise Unavailable("storage failed") from error
 

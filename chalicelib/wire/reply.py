@@ -22,9 +22,15 @@ class Reply(msgspec.Struct, frozen=True):
     """What the log's line of the request says besides; none of it goes to the peer."""
 
 
-def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+def json_reply(
+    value: Any,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> Reply:
     """`value` as compact JSON."""
-    return Reply(status, msgspec.json.encode(value), {"Content-Type": "application/json", **(headers or {})})
+    whole = {"Content-Type": "application/json", **(headers or {})}
+    return Reply(status, msgspec.json.encode(value), whole, notes or {})
 
 
 def sent_length(body: bytes) -> int:

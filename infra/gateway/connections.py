@@ -16,6 +16,7 @@ from chalicelib.realtime.ports import Outcome, Post
 from infra.gateway import log, peers
 from infra.gateway.handlers import Mailbox
 from infra.gateway.http import RAW_HEADERS, problem
+from infra.gateway.metrics import PATH, TEXT, Scrape
 from infra.gateway.rest import (
     JSON,
     Answer,
@@ -144,12 +145,14 @@ def signature(secret: str, date: str, method: str, target: str, body: bytes) -> 
 
 
 class ManagementApp:
-    """`@connections` and its bulk extension, on a listener of its own; every call is signed."""
+    """`@connections` and its bulk extension, on a listener of its own; all is signed but `/metrics`."""
 
     def __init__(self, sockets: Sockets, mailbox: Mailbox, secret: str) -> None:
         self._sockets = sockets
         self._mailbox = mailbox
         self._secret = secret
+        self.scrape: Scrape | None = None
+        """What answers `GET /metrics`, which tells numbers only and asks for no signature."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
@@ -170,6 +173,8 @@ class ManagementApp:
         query = scope["query_string"].decode("latin-1")
         method = scope["method"]
         target = f"{path}?{query}" if query else path
+        if self.scrape is not None and (method, path) == ("GET", PATH):
+            return 200, [TEXT], await self.scrape.text()
         if not self._signed(headers, method, target, body):
             return 403, [JSON], problem(403)
         _, marker, socket_id = path.rpartition("/@connections/")

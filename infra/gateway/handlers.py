@@ -208,6 +208,11 @@ class Mailbox:
                 log.failure("callback", error)
 
 
+def backlog(pool: "Pool") -> int:
+    """How many calls wait for a free thread."""
+    return pool._jobs.qsize()
+
+
 Job = tuple[str, Event, str, Done | None]
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from chalicelib import metrics
+
 _encode = msgspec.json.encode
 
 
@@ -35,6 +37,8 @@ def failure(message: str, error: BaseException, **fields: Any) -> None:
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         fields["text"] = str(error)
+    if "handler" in fields:
+        metrics.GATEWAY_HANDLER_FAILURES.add(1, fields["handler"])
     line("ERROR", message, error=type(error).__name__, trace=where, **fields)
 
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from chalicelib import metrics
 from infra.gateway import events, log, peers
 from infra.gateway.handlers import Pool
 from infra.gateway.http import RAW_HEADERS, problem
+from infra.gateway.metrics import PATH, TEXT, Scrape
 from infra.gateway.router import NOT_FOUND, Router
 from infra.gateway.settings import Settings
 
@@ -108,6 +110,8 @@ class PublicApp:
         self._binary = frozenset(kind.lower() for kind in binary_types)
         self._running = 0
         self.api_id = "gateway"
+        self.scrape: Scrape | None = None
+        """What answers `GET /metrics` here, where that is allowed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -129,6 +133,7 @@ class PublicApp:
         except ClientGone:
             pass
         finally:
+            metrics.GATEWAY_REQUESTS.add(1, scope["method"], str(status))
             if settings.access_log:
                 log.access(
                     scope["method"], scope["path"], status, time.monotonic() - began, origin.request_id
@@ -140,6 +145,8 @@ class PublicApp:
         except BodyTooLarge:
             return (413, [JSON], problem(413)), True
         raw_path = scope["raw_path"].decode("latin-1")
+        if self.scrape is not None and raw_path == PATH and scope["method"] == "GET":
+            return (200, [TEXT], await self.scrape.text()), False
         match = self._router.match(raw_path)
         if match is None:
             return (404, [JSON], NOT_FOUND), False

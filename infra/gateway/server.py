@@ -20,13 +20,14 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 
+from chalicelib import metrics, waits
 from chalicelib import settings as shared
-from chalicelib import waits
 from chalicelib.settings import BadSetting
 from infra.gateway import handlers, log, peers, settings
 from infra.gateway.connections import LocalDelivery, ManagementApp
 from infra.gateway.http import GatewayHttp, Upgrade
 from infra.gateway.install import Glue, Product
+from infra.gateway.metrics import Scrape
 from infra.gateway.rest import PublicApp
 from infra.gateway.router import Router
 from infra.gateway.settings import Settings
@@ -208,6 +209,9 @@ class Gateway:
         self.sockets.front_id = await asyncio.to_thread(self._register)
 
         manager = ManagementApp(self.sockets, self.mailbox, shared.get().gateway_secret)
+        scrape = Scrape(self.sockets, {"handler": self.pool, "work": self.work_pool})
+        manager.scrape = scrape if settings.metrics != "off" else None
+        self.public.scrape = scrape if settings.metrics == "public" else None
         self.management = Listener(manager, management, settings, None)
         self.listeners = [Listener(self.public, public, settings, self._upgrade)]
         if secured is not None:
@@ -242,6 +246,7 @@ class Gateway:
                 identity = front_id()  # it was taken
             except Exception as error:
                 log.warning("registry does not answer", error=type(error).__name__, again_in_s=delay)
+                metrics.GATEWAY_OUTAGES.add(1, "registry")
                 if self._given_up.wait(delay):
                     raise GaveUp from None
                 delay = min(delay * 2, 5.0)
@@ -275,6 +280,7 @@ class Gateway:
         began = time.monotonic()
 
         def record(status: int) -> None:
+            metrics.GATEWAY_HANDSHAKES.add(1, str(status))
             if self.settings.access_log:
                 log.access(method, path, status, time.monotonic() - began, origin.request_id)
 

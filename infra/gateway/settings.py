@@ -68,6 +68,8 @@ class _Given:
     queue_bytes: int = 256 * KIB
     compression: bool = False
     access_log: bool = True
+    metrics: str = "management"
+    """Where `GET /metrics` is answered: on the management listener, on the public port too, or `off`."""
     uvloop: bool = False
     die_with_parent: bool = False
 
@@ -120,6 +122,7 @@ def _check(given: _Given) -> None:
     require(given.mode in get_args(Mode), "GATEWAY_MODE: edge or aws")
     require(given.handlers in get_args(Handlers), "GATEWAY_HANDLERS: local or lambda")
     require(given.sources in {"auto", "on", "off"}, "GATEWAY_SOURCES: auto, on or off")
+    require(given.metrics in {"management", "public", "off"}, "GATEWAY_METRICS: management, public or off")
     for name, port in (("PORT", given.port), ("TLS_PORT", given.tls_port or 0)):
         require(0 <= port <= 65535, f"{name}: between 0 and 65535")
     require(0 <= given.management_port <= 65535, "GATEWAY_MANAGEMENT_PORT: between 0 and 65535")

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
+from chalicelib import metrics
 from chalicelib import settings as shared
 from infra.gateway import events, log
 from infra.gateway.handlers import Handlers, Pool
@@ -126,6 +127,7 @@ class Poller:
             except Exception as error:  # an outage of the queue is waited for
                 if not stopped.is_set():
                     log.warning("queue does not answer", error=type(error).__name__, again_in_s=back_off)
+                    metrics.GATEWAY_OUTAGES.add(1, "queue")
                 stopped.wait(back_off)
                 back_off = min(back_off * 2, MAX_BACK_OFF_S)
                 continue
@@ -173,6 +175,7 @@ class Poller:
                 answer = self._client.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
             except Exception as error:  # delivered again later, which work must bear anyway
                 log.warning("queue does not answer", error=type(error).__name__)
+                metrics.GATEWAY_OUTAGES.add(1, "queue")
                 self._threads.stopped.wait(FIRST_BACK_OFF_S * (attempt + 1))
                 continue
             again = {failure["Id"] for failure in answer.get("Failed") or ()}
@@ -220,11 +223,13 @@ class Lease:
                 kept = self._renew()
             except Exception as error:  # an outage: the lease may outlast it
                 log.warning("registry does not answer", error=type(error).__name__)
+                metrics.GATEWAY_OUTAGES.add(1, "registry")
                 delay = min(1.0, self._every)
                 continue
             delay = self._every
             if not kept and not stopped.is_set():
                 log.warning("lease lost")
+                metrics.GATEWAY_LEASES_LOST.add()
                 try:
                     self._lost()
                 except Exception as error:

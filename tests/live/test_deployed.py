@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra import deploy, package
+from chalicelib import metrics
+from infra import deploy, observe, package
 from infra.children import ROOT, Gateway
 from infra.credentials import Credentials
 from infra.emulator import Emulator
@@ -117,6 +118,22 @@ def test_every_function_starts_and_answers(deployed: Deployed):
     }
     assert invoke(deployed, f"{STACK}-work", {"Records": []}) == {"batchItemFailures": []}
     assert "kicked" in invoke(deployed, f"{STACK}-tick", SCHEDULED)
+
+
+def test_a_stack_is_watched(deployed: Deployed):
+    topic = deployed.outputs["AlarmTopic"]
+    cloudwatch = deployed.client("cloudwatch")
+    found = cloudwatch.describe_alarms()["MetricAlarms"]
+
+    assert {each["AlarmName"] for each in found} == {f"{STACK}-{alarm.name}" for alarm in observe.ALARMS}
+    assert all(each["AlarmActions"] == each["OKActions"] == [topic] for each in found)
+    (late,) = [each for each in found if each["AlarmName"] == f"{STACK}-OwedLate"]
+    assert late["Dimensions"] == [{"Name": metrics.DIMENSION, "Value": STACK}]
+    (named,) = [each["DashboardName"] for each in cloudwatch.list_dashboards()["DashboardEntries"]]
+    body = cloudwatch.get_dashboard(DashboardName=named)["DashboardBody"]
+    assert STACK in body
+    assert "${" not in body
+    assert json.loads(body)["widgets"]
 
 
 def test_visitors_of_a_deployed_stack_are_released_over_real_sockets(
