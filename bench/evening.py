@@ -7,6 +7,7 @@ release's pages are made smaller by the same factor, so that there are as many o
 """
 
 import argparse
+import contextlib
 import http.client
 import io
 import json
@@ -28,6 +29,7 @@ from infra.gateway import events
 
 TITLE: Final = "An evening behind API Gateway"
 PRICES: Final = Path(__file__).with_name("prices.json")
+RECORD: Final = Path(__file__).with_name("evening.json")
 
 WAIT_MINUTES: Final = 30
 BEATS: Final = WAIT_MINUTES * 60 // 480
@@ -127,11 +129,7 @@ class Evening:
         self.released = 0
         self.pieces: list[float] = []
         self.log = io.StringIO()
-        whole, sys.stderr = sys.stderr, self.log  # where the log's handler will write to
-        try:
-            app.warm()
-        finally:
-            sys.stderr = whole
+        app.warm()
         client = table.client()
         self.meter = client._make_api_call = Meter(client._make_api_call, table.name())
         queue = kicks.client()
@@ -162,7 +160,8 @@ class Evening:
         posts, log = self.posts(), self.log.tell()
         waits, overhead = self.meter.calls + tally.kicks + posts["posts"], self.meter.overhead_s
         began = time.process_time()
-        answer = getattr(self.app, name)(event, None)
+        with contextlib.redirect_stderr(self.log):
+            answer = getattr(self.app, name)(event, None)
         cpu = time.process_time() - began - (self.meter.overhead_s - overhead)
         after = self.posts()
         waits = self.meter.calls + tally.kicks + after["posts"] - waits
@@ -404,18 +403,18 @@ def measure(report: Report, arguments: argparse.Namespace) -> None:
             os.environ |= {"FOYER_STAGE": STAGE, "FOYER_API_ENDPOINT": f"http://{LOOPBACK}:{port}/{STAGE}"}
             evening = Evening(stack, emulator, backed["FOYER_QUEUE_URL"], sample, factor, port)
             evening.run()
-    tell(report, evening, bill(evening, factor, arguments.visitors), arguments.visitors)
+    counted = bill(evening, factor, arguments.visitors)
+    tell(report, evening, counted, arguments.visitors)
+    if arguments.record:
+        arguments.record.write_text(json.dumps(record(evening, counted, arguments.visitors), indent=1) + "\n")
 
 
-def tell(report: Report, evening: Evening, counted: Bill, visitors: int) -> None:
-    """The bill and the goals."""
-    document = json.loads(PRICES.read_text())
-    prices = document["prices"]
-    minutes = (visitors + 1) * WAIT_MINUTES
+def amounts(counted: Bill, visitors: int) -> dict[str, float]:
+    """How much of everything that has a price."""
     polls = WAIT_MINUTES * 60 / 20 * 5  # Lambda polls an empty queue with five long polls of 20 s
-    lines = {
+    return {
         "websocket_messages": counted.messages,
-        "websocket_minutes": minutes,
+        "websocket_minutes": (visitors + 1) * WAIT_MINUTES,
         "rest_requests": 1,
         "lambda_requests": counted.invocations,
         "lambda_gb_seconds": counted.gb_seconds[MEMORY_MB],
@@ -423,6 +422,37 @@ def tell(report: Report, evening: Evening, counted: Bill, visitors: int) -> None
         "dynamodb_reads": counted.reads,
         "sqs_requests": 3 * counted.kicks + polls,  # sent, received, deleted
     }
+
+
+def record(evening: Evening, counted: Bill, visitors: int) -> dict[str, Any]:
+    """What docs/cost.md tells of it."""
+    visits = {}
+    for label in PER_VISITOR:
+        tally = evening.tallies[label]
+        uses = [use for use in evening.meter.uses if use.label == label and use.partition != "fronts"]
+        visits[label] = {
+            "messages": (tally.messages_in + tally.messages_out) / evening.sample,
+            "invocations": sum(used.count for used in tally.functions.values()) / evening.sample,
+            "writes": round(sum(use.writes + use.index_writes for use in uses) / evening.sample, 2),
+            "reads": round(sum(use.reads for use in uses) / evening.sample, 2),
+        }
+    return {
+        "as_of": time.strftime("%Y-%m-%d", time.gmtime()),
+        "visitors": visitors,
+        "sample": evening.sample,
+        "wait_minutes": WAIT_MINUTES,
+        "memory_mb": MEMORY_MB,
+        "log_gigabytes": round(counted.log_bytes / 1e9, 3),
+        "amounts": {name: round(amount) for name, amount in amounts(counted, visitors).items()},
+        "visits": visits,
+    }
+
+
+def tell(report: Report, evening: Evening, counted: Bill, visitors: int) -> None:
+    """The bill and the goals."""
+    document = json.loads(PRICES.read_text())
+    prices = document["prices"]
+    lines = amounts(counted, visitors)
     costs = {name: amount * prices[name]["usd"] / prices[name]["per"] for name, amount in lines.items()}
     report.figure(f"an evening of {visitors:,} visitors", sum(costs.values()), "USD", at_most=2.5)
     for name, amount in lines.items():
@@ -480,6 +510,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument("--visitors", type=int, default=100_000)
     parser.add_argument("--sample", type=int, default=1000, help="how many run through the handlers")
+    parser.add_argument(
+        "--record",
+        nargs="?",
+        type=Path,
+        const=RECORD,
+        help="keep the amounts for docs/cost.md, or in this file",
+    )
 
 
 if __name__ == "__main__":

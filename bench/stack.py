@@ -12,7 +12,10 @@ from infra.credentials import Credentials
 from infra.emulator import CREDENTIALS, Emulator
 
 SETTLING_S: Final = 2.0
-OURS: Final = ("FOYER_", "JITSI_", "GATEWAY_", "AWS_", "PORT", "TLS_PORT", "LOCALSTACK_HOST")
+OURS: Final = (
+    *("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_", "GATEWAY_", "MEDIA_", "CONFIRM_", "COMMAND_"),
+    *("AWS_", "PORT", "TLS_PORT", "LOCALSTACK_HOST"),
+)
 
 
 class Stack:

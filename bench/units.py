@@ -2,8 +2,8 @@
 
 Emulators report consumed capacity without looking at sizes, so it is worked out here: an item's size is that
 of its names and values; a write counts each started KB of the larger of old and new item, a strong read each
-started 4 KB, a query those of all items it passed; and the sparse index `due` is written too.  Nothing here
-is a transaction.
+started 4 KB, a query those of all items it passed; and the sparse index `due` is written too.  Each item of a
+transaction counts twice, one that is only looked at as well, but not in the index, which follows later.
 """
 
 import math
@@ -17,6 +17,7 @@ Item = Mapping[str, Mapping[str, Any]]
 
 WRITE_BYTES: Final = 1024
 READ_BYTES: Final = 4096
+IN_TRANSACTION: Final = 2
 INDEX: Final = ("due", "due_at")
 
 
@@ -151,9 +152,23 @@ class Meter:
                     self._wrote(operation, _key(key), item)
             case "Query":
                 self._query(request, answer)
+            case "TransactWriteItems":
+                for part in request["TransactItems"]:
+                    self._took_part(part)
             case _:
                 raise ValueError(f"{operation} is not expected")
         return answer
+
+    def _took_part(self, part: dict[str, Any]) -> None:
+        ((verb, wanted),) = part.items()
+        key = _key(wanted.get("Item") or wanted["Key"])
+        if verb == "ConditionCheck":
+            with self._lock:
+                old = self._items.get(key)
+                self.uses.append(Use(self.label, verb, key[0], IN_TRANSACTION * write_units(old, old)))
+            return
+        new = wanted["Item"] if verb == "Put" else self._look(wanted) if verb == "Update" else None
+        self._wrote(verb, key, new, IN_TRANSACTION)
 
     def _write(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         key = _key(request.get("Item") or request["Key"])
@@ -177,12 +192,12 @@ class Meter:
         found: Item | None = self._call("GetItem", asked).get("Item")
         return found
 
-    def _wrote(self, operation: str, key: tuple[str, str], new: Item | None) -> None:
+    def _wrote(self, operation: str, key: tuple[str, str], new: Item | None, times: int = 1) -> None:
         with self._lock:
             old = self._items.pop(key, None)
             if new:
                 self._items[key] = new
-            units = write_units(old, new), index_units(old, new)
+            units = times * write_units(old, new), index_units(old, new)
             self.uses.append(Use(self.label, operation, key[0], *units))
 
     def _read(self, operation: str, key: Any, size: int, consistent: bool) -> None:
