@@ -18,6 +18,7 @@ import app
 from bench.units import Meter
 from chalicelib.outbox import kicks
 from chalicelib.owt import media_settings
+from chalicelib.realtime import fronts
 from chalicelib.store import health, table
 from infra.credentials import Credentials
 from infra.gateway import events
@@ -27,7 +28,10 @@ from tests.media.workers import Worker, order
 from tests.owt import furnished
 from tests.owt.api import Api, ok, serve
 from tests.sora import api as sora
+from tests.sora import listening
+from tests.support.clients import STATE, VISITOR
 from tests.support.events import Answer
+from tests.support.world import World
 from tests.wcs.server import Server, User
 
 CONFERENCE: Final = "all-hands@conference.meet.local"
@@ -68,6 +72,10 @@ class Counted:
     calls: Counter[str]
     writes: int
     reads: float
+    messages: int = 0
+    """What went over a WebSocket, both ways."""
+    posts: int = 0
+    """Of these, what was sent to it."""
 
     @property
     def kicks(self) -> int:
@@ -105,7 +113,16 @@ class Counting:
         self.put(route, case, began, used)
         return answer
 
-    def put(self, route: str, case: str, began: int, used: int) -> None:
+    def frame(
+        self, name: str, case: str, world: World, said: Callable[[], object], messages: int = 1
+    ) -> None:
+        """Have a socket say something, or a worker work, and put down what it took."""
+        began, used, posts = len(self.operations), len(self.meter.uses), world.lines.posts
+        said()
+        posts = world.lines.posts - posts
+        self.put(name, case, began, used, messages + posts, posts)
+
+    def put(self, route: str, case: str, began: int, used: int, messages: int = 0, posts: int = 0) -> None:
         """Put down what was called and used since."""
         uses = self.meter.uses[used:]
         self.counted.append(
@@ -115,6 +132,8 @@ class Counting:
                 Counter(self.operations[began:]),
                 sum(use.writes + use.index_writes for use in uses),
                 sum(use.reads for use in uses),
+                messages,
+                posts,
             )
         )
 
@@ -161,6 +180,26 @@ def count(credentials: Credentials) -> list[Counted]:
         return counter.counted
 
 
+def frames(stack: Any, credentials: Credentials, patched: Any) -> list[Counted]:
+    """Every frame of a socket that waits, watches or listens, behind API Gateway.
+
+    `patched` is pytest's, which takes back what a world of its own changes in this process.
+    """
+    world = World(stack, credentials, patched, "rows")
+    patched.setattr(
+        fronts, "CACHE_S", 3600.0
+    )  # which an instance reads every few seconds, whatever it serves
+    fronts.alive()
+    try:
+        with counting() as counter:
+            _listening(counter, world)  # first: later, counts for the moderator may be due too
+            listened = len(counter.counted)
+            _waiting(counter, world)
+            return counter.counted[listened:] + counter.counted[:listened]
+    finally:
+        world.leave()
+
+
 def minute() -> Counted:
     """What the schedule takes each minute while nothing is owed."""
     with counting() as counter:
@@ -169,6 +208,39 @@ def minute() -> Counted:
         app.tick(events.scheduled(), None)
         counter.put("", "", began, used)
         return counter.counted[0]
+
+
+def _waiting(counter: Counting, world: World) -> None:
+    conference, other = world.conference(), world.conference()
+    visitor, moderator, lost = world.visitor(), world.moderator(), world.visitor()
+    shaken = events.connect(*visitor._about, [], "", "/visitor/websocket")
+    counter.frame("handshake", "", world, lambda: app.ws_connect(shaken, None), 0)
+    counter.frame("`CONNECT`", "", world, visitor.connect)
+    assert visitor.connected
+    world.visitor().wait(conference)  # the first one of a conference is not the usual one
+    counter.frame(
+        "`SUBSCRIBE`", "a visitor who waits", world, partial(visitor.subscribe, VISITOR + conference)
+    )
+    moderator.connect()
+    counter.frame("`SUBSCRIBE`", "a moderator", world, partial(moderator.subscribe, STATE + conference))
+    counter.frame("heart-beat", "", world, partial(visitor.send, "\n"))
+    counter.frame("`UNSUBSCRIBE`", "", world, visitor.unsubscribe)
+    counter.frame("`DISCONNECT`", "", world, visitor.disconnect)
+    counter.frame("close", "after a goodbye", world, visitor.gone, 0)
+    lost.wait(other)
+    counter.frame("close", "without a word", world, lost.gone, 0)
+
+
+def _listening(counter: Counting, world: World) -> None:
+    listening.Listener(world).join()
+    one = listening.Listener(world)
+    connect = partial(one.say, type="connect", role="recvonly", channel_id=listening.CHANNEL)
+    counter.frame("`connect`", "who listens to Sora's events", world, connect)
+    world.drain()
+    counter.frame("`pong`", "", world, partial(one.say, type="pong"))
+    assert sora.rpc(sora.PUT, sora.about(one.me, metadata={"mood": "busy"}, push=True)).status == 200
+    counter.frame("`work`", "a push to two who listen", world, world.drain, 0)
+    counter.frame("`disconnect`", "", world, partial(one.say, type="disconnect"))
 
 
 def _system(counter: Counting) -> None:

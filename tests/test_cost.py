@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from bench import routes
 from bench.evening import RECORD
 from bench.routes import Counted
 from tests.support.counts import FULL
@@ -23,17 +22,9 @@ ALIKE = (("/v1.1/", "/v1/"), ("/v0/", "/"))
 """Beginnings under which the same handlers answer."""
 
 
-@pytest.fixture
-def counted(stack, credentials) -> tuple[list[Counted], Counted]:
-    """The cases of all routes, and a minute without anything to do."""
-    idle = routes.minute()
-    return routes.count(credentials), idle
-
-
-def test_the_page_is_what_is_counted_now(counted):
-    cases, idle = counted
-    made = cost.page(cases, idle, RECORDED, cost.prices())
-    assert cost.PAGE.read_text() == made, "`make cost` makes the page anew"
+def test_the_page_is_what_is_counted_now(stack, credentials, monkeypatch):
+    made = cost.count(stack, credentials, monkeypatch)
+    assert cost.PAGE.read_text() == cost.page(made, RECORDED, cost.prices()), "`make cost` makes it anew"
 
 
 def test_every_answered_route_has_its_price():
@@ -84,11 +75,11 @@ def test_the_evening_is_that_of_the_budgets():
         assert RECORDED["amounts"][name] == pytest.approx(visitors * each, rel=0.01)
 
 
-@pytest.mark.skipif(not FULL, reason="takes a minute")
+@pytest.mark.skipif(not FULL, reason="takes minutes")
 def test_the_evening_is_what_is_counted_now(tmp_path: Path):
     kept = tmp_path / "evening.json"
     command = [sys.executable, "-m", "bench.evening", "--sample", "200", "--record", str(kept)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=1800)
     again = json.loads(kept.read_text())
     for label, visit in RECORDED["visits"].items():
         assert again["visits"][label] == pytest.approx(visit, abs=0.2)

@@ -4,6 +4,8 @@ The calls of each route are counted by bench/routes.py, here and in the test tha
 evening's amounts were kept by `python -m bench.evening --record`, and prices stand in bench/prices.json.
 """
 
+import contextlib
+import io
 import json
 import os
 import tempfile
@@ -14,13 +16,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
+from bench import routes
 from bench.common import ROOT
 from bench.evening import FULL_CORE_MB, MEMORY_MB, PRICES, RECORD, ROUND_TRIP_S
-from bench.routes import Counted, count, minute
+from bench.routes import Counted
 from bench.stack import OURS, Stack
 from chalicelib.media.actions import pull
 from chalicelib.settings import reset
+from infra.credentials import Credentials
 from infra.emulator import Emulator
+from tests.conftest import Stack as TestStack
 
 PAGE: Final = ROOT / "docs" / "cost.md"
 MILLION: Final = 1_000_000
@@ -89,9 +96,30 @@ class Prices:
             self.usd("lambda_requests", 1 + one.kicks) + self.usd("lambda_gb_seconds", gb_seconds(one))
         )
 
+    def frame(self, one: Counted) -> float:
+        """What a million of these frames costs in all."""
+        return (
+            self.usd("websocket_messages", MILLION * one.messages) + self.functions(one) + self.storage(one)
+        )
+
     def whole(self, one: Counted) -> float:
         """What a million of these calls costs in all."""
         return self.usd("rest_requests", MILLION) + self.functions(one) + self.storage(one)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is counted anew for each page."""
+
+    idle: Counted
+    routes: Sequence[Counted]
+    frames: Sequence[Counted]
+
+
+def count(stack: TestStack, credentials: Credentials, patched: Any) -> Made:
+    """Everything, on an empty table; `patched` is pytest's, for what takes a world of its own."""
+    idle = routes.minute()
+    return Made(idle, routes.count(credentials), routes.frames(stack, credentials, patched))
 
 
 def prices() -> Prices:
@@ -102,18 +130,19 @@ def prices() -> Prices:
 
 def gb_seconds(one: Counted) -> float:
     """The modelled GB-seconds of one such call."""
-    calls = sum(one.calls.values())
+    calls = sum(one.calls.values()) + one.posts
     cpu_s = CPU_S + CPU_A_CALL_S * calls
     return (cpu_s * FULL_CORE_MB / MEMORY_MB + calls * ROUND_TRIP_S) * MEMORY_MB / 1024
 
 
-def page(counted: Sequence[Counted], idle: Counted, record: Mapping[str, Any], prices: Prices) -> str:
+def page(made: Made, record: Mapping[str, Any], prices: Prices) -> str:
     """The whole document."""
     parts = [
         _opening(prices),
         _prices(prices),
-        _idle(idle, prices),
-        _routes(counted, prices),
+        _idle(made.idle, prices),
+        _routes(made.routes, prices),
+        _frames(made.frames, prices),
         _evening(record, prices),
         _method(record),
     ]
@@ -249,6 +278,30 @@ twice.
     return "\n\n".join(parts)
 
 
+def _frames(counted: Sequence[Counted], prices: Prices) -> str:
+    message, minute = prices.usd("websocket_messages", MILLION), prices.usd("websocket_minutes", MILLION)
+    rows = [
+        (
+            one.route,
+            one.case,
+            one.told,
+            number(one.messages),
+            number(one.writes),
+            number(one.reads),
+            f"{prices.frame(one):.2f}",
+        )
+        for one in counted
+    ]
+    return f"""## A million frames of each kind
+
+Behind API Gateway's WebSocket API. Each frame is an invocation, and a message at {message:.2f} for a
+million; so is each answer, as receipts are, which were asked for here. A million minutes of open
+connections are {minute:.2f} besides. Handshakes and closes are invocations and no messages. On a gateway
+of your own, which has sessions in its memory, they cost no writes.
+
+{table(("Frame", "Case", "Storage and queue calls", "Messages", "Written", "Read", "In all"), rows, 3)}"""
+
+
 def _polling(one: Counted, prices: Prices) -> str:
     waited = pull.LONGEST_WAIT_S
     polls = MONTH_MINUTES * 60 / waited
@@ -341,25 +394,27 @@ call. For the routes, the CPU time is taken as {CPU_S * 1e3:g} ms and {CPU_A_CAL
 these calls, about what it was here; the evening has it measured. Cold starts are left out."""
 
 
-def counts() -> tuple[list[Counted], Counted]:
-    """The routes and the idle minute, counted on an emulator of their own."""
-    with tempfile.TemporaryDirectory(prefix="cost-") as name:
+def counts() -> Made:
+    """Everything, counted on an emulator of its own."""
+    with tempfile.TemporaryDirectory(prefix="cost-") as name, pytest.MonkeyPatch.context() as patched:
         folder = Path(name)
         (folder / "emulator").mkdir()
         stack = Stack(folder)
         with Emulator(folder=folder / "emulator") as emulator:
             for setting in [setting for setting in os.environ if setting.startswith(OURS)]:
                 del os.environ[setting]
-            os.environ |= stack.settings() | stack.backed_by(emulator)
+            patient = {"FOYER_STORAGE_BUDGET_S": "60"}
+            settings = stack.settings() | stack.backed_by(emulator) | patient
+            os.environ |= settings
             reset()
-            idle = minute()
-            return count(stack.credentials), idle
+            there = TestStack(settings, emulator.client("dynamodb"), emulator.client("sqs"))
+            with contextlib.redirect_stderr(io.StringIO()):  # the product's log
+                return count(there, stack.credentials, patched)
 
 
 def main() -> None:
     """Make the page."""
-    counted, idle = counts()
-    PAGE.write_text(page(counted, idle, json.loads(RECORD.read_text()), prices()))
+    PAGE.write_text(page(counts(), json.loads(RECORD.read_text()), prices()))
 
 
 if __name__ == "__main__":
