@@ -1,6 +1,6 @@
 # Everything a person or CI calls. Needs Python 3.11+ and a package registry; `.venv` is made on first use.
 .DEFAULT_GOAL := help
-.PHONY: help venv run test test-full fix lint templates bench cost package deploy lock clean
+.PHONY: help venv run test test-full fix lint templates bench package deploy lock clean
 BIN := .venv/bin
 # Every start of the gateway would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -43,6 +43,7 @@ fix: .venv/.ready ## Format and repair what can be repaired
 bench: .venv/.ready ## Every figure beside its goal
 	$(BIN)/python -m bench
 
+.PHONY: cost
 cost: .venv/.ready ## Make docs/cost.md of counted calls and list prices
 	@$(BIN)/python -m tools.cost
 
