@@ -48,8 +48,7 @@ LOOK_S = 0.2
 """Between looks whether something ended by itself."""
 ANSWER_S = 10
 REPEAT_S = (0.2, 1, 5, 15, 30)
-BEGIN_S = 4
-PROBE_S = 4
+BEGIN_S = PROBE_S = float(os.environ.get("SOURCE_WAIT_S", "4"))
 """For how long a source may take to begin, and then to tell what it is: a caller waits for ten seconds."""
 START_S = 8
 LONGEST_REASON = 300

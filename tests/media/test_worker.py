@@ -189,6 +189,7 @@ class Plane:
             "PATH": os.environ["PATH"],
             "MANAGEMENT_URL": self.http,
             "SERVICE_ID": self.service,
+            "SOURCE_WAIT_S": "8",
             "SERVICE_KEY": self.key,
             "PYTHONDONTWRITEBYTECODE": "1",
         }
