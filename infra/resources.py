@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import localstack_client.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -40,6 +39,8 @@ def client(service: str, endpoint: str, environ: Mapping[str, str]) -> Any:
 
 def client_of_given_endpoint(service: str, environ: Mapping[str, str]) -> Any:
     """An SDK client for the endpoint that the process's environment names, as LocalStack's tools find it."""
+    import localstack_client.session  # for development: a container has none
+
     return localstack_client.session.Session(**_identity(environ)).client(service, config=CONFIG)
 
 

@@ -23,7 +23,7 @@ import uvicorn
 from chalicelib import metrics, waits
 from chalicelib import settings as shared
 from chalicelib.settings import BadSetting
-from infra.gateway import handlers, log, peers, settings
+from infra.gateway import handlers, log, peers, settings, supervisor
 from infra.gateway.connections import LocalDelivery, ManagementApp
 from infra.gateway.http import GatewayHttp, Upgrade
 from infra.gateway.install import Glue, Product
@@ -395,7 +395,9 @@ async def serve(settings: Settings, glue: Glue | None = None) -> None:
     gc.set_threshold(20_000, 20, 20)
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
+    supervisor.tell("READY=1")
     await ending.wait()
+    supervisor.tell("STOPPING=1")
     log.info("ending", sockets=len(gateway.sockets.live))
     await gateway.stop()
 
@@ -404,6 +406,7 @@ def main(glue: Glue | None = None) -> int:
     """`python -m infra.gateway`: the exit status."""
     try:
         read = settings.load()
+        settings.check_reachable(read)
         shared.get()
     except BadSetting as error:
         sys.stderr.write(f"{error}\n")

@@ -118,6 +118,14 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return _complete(given, environ)
 
 
+def check_reachable(read: Settings) -> None:
+    """Raises `BadSetting` where the address that workers are told would be every address, so nobody's."""
+    require(
+        bool(read.management_url) or not _unspecified(read.management_bind),
+        "GATEWAY_MANAGEMENT_URL: needed where the management listener is bound to every address",
+    )
+
+
 def _check(given: _Given) -> None:
     require(given.mode in get_args(Mode), "GATEWAY_MODE: edge or aws")
     require(given.handlers in get_args(Handlers), "GATEWAY_HANDLERS: local or lambda")
@@ -214,3 +222,10 @@ def _loopback(bind: str) -> bool:
         return ipaddress.ip_address(bind).is_loopback
     except ValueError:
         return bind == "localhost"
+
+
+def _unspecified(bind: str) -> bool:
+    try:
+        return ipaddress.ip_address(bind).is_unspecified
+    except ValueError:
+        return False

@@ -1,6 +1,7 @@
 """The parts that need no socket: settings, routes, events, headers, the wheel."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -51,6 +52,23 @@ def test_the_mode_decides_what_is_not_given() -> None:
     assert (aws.heartbeat, aws.beat_s, aws.silence_s, aws.life_s, aws.idle_s) == ("0,480000", 0, 0, 7200, 600)
     assert (edge.max_message_bytes, aws.max_message_bytes, aws.max_frame_bytes) == (65536, 131072, 32768)
     assert settings.load({"FOYER_STAGE": "prod", "GATEWAY_BIND": "0.0.0.0"}).bind == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("given", "reachable"),
+    [
+        ({}, True),
+        ({"GATEWAY_BIND": "0.0.0.0"}, False),
+        ({"GATEWAY_BIND": "::"}, False),
+        ({"GATEWAY_MANAGEMENT_BIND": "0.0.0.0"}, False),
+        ({"GATEWAY_BIND": "0.0.0.0", "GATEWAY_MANAGEMENT_BIND": "10.0.3.7"}, True),
+        ({"GATEWAY_BIND": "0.0.0.0", "GATEWAY_MANAGEMENT_URL": "http://10.0.3.7:8081"}, True),
+    ],
+)
+def test_a_gateway_tells_workers_no_address_that_is_nobodys(given: dict[str, str], reachable: bool) -> None:
+    read = settings.load({"FOYER_STAGE": "prod", **given})
+    with contextlib.nullcontext() if reachable else pytest.raises(BadSetting, match="GATEWAY_MANAGEMENT_URL"):
+        settings.check_reachable(read)
 
 
 def test_deployed_functions_are_named_as_chalice_names_them_unless_told() -> None:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+
+from tests.support import tunnel
 
 VISITOR = "/secured/conference/visitor/topic."
 STATE = "/secured/conference/state/topic."
@@ -41,9 +44,14 @@ class StompClient:
         offered: Sequence[str] | None = OFFERED,
         binary: bool = False,
         source: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.binary = binary
         given: dict[str, Any] = {"source_address": (source, 0)} if source else {}
+        if tls is not None:
+            address = urlsplit(base)
+            given = {"sock": tunnel.through(address.hostname or "", address.port or 443, tls, source)}
+            base = base.replace("wss:", "ws:", 1)
         self.socket: ClientConnection = connect(
             base + path,
             subprotocols=None if offered is None else [Subprotocol(each) for each in offered],
@@ -138,11 +146,21 @@ def visitor(base: str, token: str | None, room: str = ROOM, **options: Any) -> S
 
 
 def http_call(
-    base: str, method: str, path: str, body: bytes | str | None = None, headers: dict[str, str] | None = None
+    base: str,
+    method: str,
+    path: str,
+    body: bytes | str | None = None,
+    headers: dict[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """One HTTP request on a connection of its own: status, headers by lower-case name, body."""
     parts = urlsplit(base)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    host = parts.hostname or ""
+    connection = (
+        http.client.HTTPConnection(host, parts.port, timeout=20)
+        if tls is None
+        else http.client.HTTPSConnection(host, parts.port, timeout=20, context=tls)
+    )
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
@@ -152,7 +170,12 @@ def http_call(
 
 
 def golive(
-    base: str, token: str | None, conference: object = ROOM, *, method: str = "POST"
+    base: str,
+    token: str | None,
+    conference: object = ROOM,
+    *,
+    method: str = "POST",
+    tls: ssl.SSLContext | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """`golive` with the headers that Prosody sends."""
     headers = {
@@ -163,4 +186,4 @@ def golive(
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     body = json.dumps({"conference": conference}, separators=(",", ":"))
-    return http_call(base, method, "/waiting-queue/golive", body, headers)
+    return http_call(base, method, "/waiting-queue/golive", body, headers, tls)
