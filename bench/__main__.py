@@ -6,7 +6,7 @@ from typing import Final
 
 from bench.common import ROOT
 
-BENCHES: Final = ("fanout", "gateway", "rabbitmq", "coldstart", "handlers", "evening")
+BENCHES: Final = ("fanout", "gateway", "rabbitmq", "selfhost", "coldstart", "handlers", "evening")
 
 
 def main(wanted: list[str]) -> int:

@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import resource
+import ssl
 import sys
 import threading
 import time
@@ -191,6 +192,7 @@ class Crowd:
         ended: asyncio.Future[None] = self.loop.create_future()
         self._done = partial(_end, ended)
         self._where = host, port
+        self._tls = ssl.create_default_context(cafile=given["ca"]) if given.get("ca") else None
         gc.collect()
         gc.freeze()
         began, cpu = self.loop.time(), time.process_time()
@@ -218,7 +220,7 @@ class Crowd:
             self.visitors.append(visitor)
             return visitor
 
-        task = self.loop.create_task(self.loop.create_connection(make, *self._where))
+        task = self.loop.create_task(self.loop.create_connection(make, *self._where, ssl=self._tls))
         self._opening.add(task)
         task.add_done_callback(self._opened)
 

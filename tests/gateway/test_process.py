@@ -184,3 +184,27 @@ def test_a_worker_without_a_queue_says_so(start: Any) -> None:
     child = start(WORKER)
     assert child.process.wait(20) == 2
     assert child.errors.read_text() == "FOYER_QUEUE_URL: a worker needs a queue\n"
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_a_supervisor_is_told_when_it_is_ready_and_when_it_ends(start: Any, tmp_path: Path, abstract: bool):
+    if abstract and sys.platform != "linux":
+        pytest.skip("abstract names are Linux's")
+    name = f"foyer-{os.getpid()}-{time.monotonic_ns()}"
+    path = f"@{name}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(f"\0{name}" if abstract else path)
+        supervisor.settimeout(30)
+        child = start(STUB, NOTIFY_SOCKET=path)
+        assert supervisor.recv(64) == b"READY=1"
+        assert "http" in child.ready()
+        child.process.send_signal(signal.SIGTERM)
+        assert supervisor.recv(64) == b"STOPPING=1"
+        assert child.process.wait(30) == 0
+
+
+def test_a_supervisor_that_has_gone_holds_nothing_up(start: Any, tmp_path: Path):
+    child = start(STUB, NOTIFY_SOCKET=str(tmp_path / "nobody"))
+    assert "http" in child.ready()
+    child.process.send_signal(signal.SIGTERM)
+    assert child.process.wait(30) == 0

@@ -32,7 +32,8 @@ class NotInTheImage:
         if name.partition(".")[0] in {modules!r}:
             raise ModuleNotFoundError(name + " is not in the image", name=name)
 sys.meta_path.insert(0, NotInTheImage())
-ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0)
+if sys.platform == "linux":
+    ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0)
 """
 
 
