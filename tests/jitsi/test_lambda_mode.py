@@ -57,6 +57,22 @@ def test_visitors_wait_and_are_released_and_moderators_count_through_lambda(gate
         assert json.loads(moderator.frame(20)[2])["visitorsWaiting"] == 0
 
 
+def test_two_gateways_in_front_of_the_functions_serve_one_conference(gateway, credentials, functions):
+    first, second = (gateway(**functions, GATEWAY_SOURCES="on") for _ in range(2))
+    with (
+        StompClient(second.ws) as moderator,
+        visitor(first.ws, credentials.visitor_token()) as one,
+        visitor(second.ws, credentials.visitor_token()) as other,
+    ):
+        assert moderator.connect(credentials.moderator_token())[0] == "CONNECTED"
+        moderator.subscribe(STATE + ROOM)
+        assert json.loads(moderator.frame(20)[2])["visitorsWaiting"] == 2
+        assert golive(first.http, credentials.server_token())[0] == 200
+        for client in (one, other):
+            assert json.loads(client.frame(20)[2])["status"] == "live"
+            client.nothing(0.5)
+
+
 def test_the_front_tells_its_own_heart_beat_through_lambda(gateway, credentials, functions):
     running = gateway(**functions, JITSI_HEARTBEAT="20000,20000")
     with StompClient(running.ws) as client:
