@@ -1,14 +1,17 @@
 """The composition root: the Chalice app, its routes, its WebSocket handlers, its schedule and its queue."""
 
+import gc
 import os
 from typing import Any
+
+if "_HANDLER" in os.environ:  # what a start makes stays: looking for garbage in it is a tenth of the start
+    gc.disable()
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
 
 from chalicelib import journal, settings
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
-from chalicelib.realtime import fanout, protocols
 from chalicelib.sora import settings as sora_settings
 from chalicelib.store import table
 
@@ -24,6 +27,9 @@ WORK = HANDLER in ("", "app.tick", "app.work")
 
 if REST or SOCKETS:
     from chalicelib.jitsi import auth
+
+if SOCKETS or WORK:
+    from chalicelib.realtime import fanout, protocols
 
 if REST or WORK:
     from chalicelib.media import settings as webhooks
@@ -212,3 +218,5 @@ def refuse_open_stage() -> None:
 
 if HANDLER:
     warm()
+    gc.freeze()  # nor is it looked through again when a request leaves garbage
+    gc.enable()

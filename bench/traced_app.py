@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app import app, tick, warm, work, ws_connect, ws_disconnect, ws_message
-from chalicelib.jitsi import actions, auth, release
+from chalicelib.jitsi import auth, golive, release
 from chalicelib.outbox import kicks, owed
 from chalicelib.store import writes
 from infra.gateway.connections import LocalDelivery
@@ -61,7 +61,7 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
 
 writes.call = timed(writes.call, lambda operation, request: f"storage {operation}")
 kicks.send = timed(kicks.send, lambda *_: "queue SendMessage")
-actions.go_live = timed(actions.go_live, lambda *_: "golive action")
+golive.go_live = timed(golive.go_live, lambda *_: "golive action")
 auth.authenticate_server = timed(auth.authenticate_server, lambda *_: "golive token")
 release._release_local = timed(release._release_local, lambda *_: "local release")
 LocalDelivery.post = timed(LocalDelivery.post, lambda _, posts: f"post {len(posts)}")  # type: ignore[method-assign]

@@ -1,12 +1,13 @@
 """The environment as one frozen object, read on first use; a bad setting stops the start with one line."""
 
-import dataclasses
 import os
 import types
 import typing
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
+
+import msgspec
 
 from chalicelib.errors import AppError
 
@@ -20,8 +21,14 @@ class BadSetting(AppError):
     """A setting is unknown or malformed; the text names it and never its value."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
+class Given(msgspec.Struct, frozen=True):
+    """What an operator may set.  Some of it is secret, so none is shown."""
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+
+class Settings(Given, frozen=True):
     """What every part shares; the prefix of the names is `FOYER_`."""
 
     stage: str = "local"
@@ -62,9 +69,9 @@ def require(condition: bool, complaint: str) -> None:
 
 
 def load(cls: type[T], prefix: str, environ: Mapping[str, str]) -> T:
-    """Make `cls`, a frozen dataclass, from the variables below `prefix`.  Raises `BadSetting`."""
-    fields = {prefix + field.name.upper(): field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    """Make `cls`, a struct or dataclass, from the variables below `prefix`.  Raises `BadSetting`."""
     kinds = typing.get_type_hints(cls)
+    fields = {prefix + name.upper(): name for name in kinds}
     values: dict[str, Any] = {}
     for name, text in environ.items():
         if not name.startswith(prefix):
@@ -72,7 +79,7 @@ def load(cls: type[T], prefix: str, environ: Mapping[str, str]) -> T:
         field = fields.get(name)
         if field is None:
             raise BadSetting(f"{name}: there is no such setting")
-        values[field.name] = convert(name, text, kinds[field.name])
+        values[field] = convert(name, text, kinds[field])
     return cls(**values)
 
 

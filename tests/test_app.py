@@ -65,7 +65,7 @@ def test_an_error_that_nobody_foresaw_is_a_500_without_its_text(table, credentia
         raise RuntimeError("canary-secret")
 
     app.warm()
-    monkeypatch.setattr("chalicelib.jitsi.actions.go_live", fail)
+    monkeypatch.setattr("chalicelib.jitsi.golive.go_live", fail)
     answer = call(
         app.app,
         "POST",

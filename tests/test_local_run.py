@@ -1,6 +1,5 @@
 """`make run`: what it prints and writes can be used as it is, and nothing of it stays behind."""
 
-import dataclasses
 import json
 import os
 import re
@@ -11,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+import typing
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -428,7 +428,7 @@ def test_settings_of_the_environment_win(tmp_path: Path):
 
 
 def fields(cls: Any) -> list[str]:
-    return [field.name.upper() for field in dataclasses.fields(cls)]
+    return [name.upper() for name in typing.get_type_hints(cls)]
 
 
 def test_every_setting_is_documented():

@@ -1,4 +1,4 @@
-"""What visitors, moderators and servers can do: one function each.  The workers' part is elsewhere."""
+"""What visitors and moderators can do: one function each.  What servers and workers do is elsewhere."""
 
 from typing import Final, NamedTuple
 
@@ -251,19 +251,3 @@ def leave(socket_id: str) -> None:
     session = sessions.ROWS.ended(socket_id)
     if session is not None:
         protocols.ended(Socket(socket_id, session.front, ""), session)
-
-
-def go_live(who: Principal, conference: Conference) -> None:
-    """Record that a conference is live; its visitors are released at once, or by whoever finds them owed.
-
-    Raises `NotAllowed`, `Unavailable`.
-    """
-    principal.covers(who, conference)
-    key = store.go_live(conference.name, settings.get().live_ttl_s)
-    kicks.kick(store.RELEASE, key)
-
-
-def clear(who: Principal, conference: Conference) -> None:
-    """Record that a conference is not live any more.  Raises `NotAllowed`, `Unavailable`."""
-    principal.covers(who, conference)
-    store.clear(conference.name)

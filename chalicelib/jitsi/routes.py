@@ -5,7 +5,7 @@ from typing import Final
 from chalice.app import Blueprint
 
 from chalicelib import metrics, web
-from chalicelib.jitsi import actions, auth, messages, settings, spelling
+from chalicelib.jitsi import auth, golive, messages, settings, spelling
 from chalicelib.jitsi.messages import GoLiveAnswer
 from chalicelib.wire.reply import Reply, json_reply
 from chalicelib.wire.request import Request
@@ -39,7 +39,7 @@ def go_live() -> Reply:
     _expect_json(request)
     caller = auth.authenticate_server(request.header("authorization"))
     conference = messages.read_golive(request)
-    actions.go_live(caller, conference)
+    golive.go_live(caller, conference)
     return json_reply(GoLiveAnswer(conference.name, "live"))
 
 
@@ -51,7 +51,7 @@ def clear() -> Reply:
     _expect_json(request)
     caller = auth.authenticate_server(request.header("authorization"))
     conference = messages.read_golive(request)
-    actions.clear(caller, conference)
+    golive.clear(caller, conference)
     return json_reply(GoLiveAnswer(conference.name, "waiting"))
 
 

@@ -1,18 +1,16 @@
 """The settings of the waiting queue; the prefix of the names is `JITSI_`."""
 
 import os
-from dataclasses import dataclass
 from functools import cache
 
 from chalicelib import settings
 from chalicelib.jitsi.conference import Rules
-from chalicelib.settings import require
+from chalicelib.settings import Given, require
 
 POLICIES = ("role", "any")
 
 
-@dataclass(frozen=True)
-class JitsiSettings:
+class JitsiSettings(Given, frozen=True):
     """What an operator may set; docs/jitsi.md explains each."""
 
     queue_base_path: str = "/waiting-queue"

@@ -2,12 +2,11 @@
 
 import os
 import re
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
 from chalicelib import settings
-from chalicelib.settings import require
+from chalicelib.settings import Given, require
 
 PROVIDERS: Final = ("static", "opentok")
 STATES: Final = ("strict", "any")
@@ -19,11 +18,10 @@ _PREFIX: Final = re.compile(r"/[^?#\s]*[^/?#\s]")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
 
 
-@dataclass(frozen=True)
-class LoopSettings:
+class LoopSettings(Given, frozen=True):
     """What an operator may set; docs/loop.md explains each."""
 
-    secret: str = field(default="", repr=False)
+    secret: str = ""
     """What identities are hashed and keys encrypted with at rest; without it nobody can register or join."""
     room_url: str = "http://localhost:8080/{token}"
     max_size: int = 5
@@ -42,8 +40,8 @@ class LoopSettings:
     allowed_origins: tuple[str, ...] = ("*",)
     media_provider: str = "static"
     media_key: str = "100"
-    media_secret: str = field(default="a demonstration, known to everybody", repr=False)
-    media_channels: tuple[str, ...] = field(default=(), repr=False)
+    media_secret: str = "a demonstration, known to everybody"
+    media_channels: tuple[str, ...] = ()
     """Further credentials as `channel=key:secret`."""
     media_api_url: str = "https://api.opentok.com"
     push: bool = False

@@ -2,13 +2,12 @@
 
 import os
 import re
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from chalicelib import settings
-from chalicelib.settings import require
+from chalicelib.settings import Given, require
 
 LARGEST_METADATA: Final = 120 * 1024
 """A push carries it whole, and a gateway takes messages of 128 KiB."""
@@ -18,23 +17,22 @@ _ORIGIN: Final = re.compile(r"[\x21-\x7e]+")
 _BEARER: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
-@dataclass(frozen=True)
-class SoraSettings:
+class SoraSettings(Given, frozen=True):
     """What an operator may set; docs/sora.md explains each."""
 
-    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    api_keys: tuple[str, ...] = ()
     """Without one every call is refused, unless the deployment says that it is open."""
     open: bool = False
     """No credentials are asked for, at any door."""
-    event_keys: tuple[str, ...] = field(default=(), repr=False)
+    event_keys: tuple[str, ...] = ()
     """What the media server's webhook brings; where there is none, the keys of the API count."""
-    socket_keys: tuple[str, ...] = field(default=(), repr=False)
+    socket_keys: tuple[str, ...] = ()
     socket_open: bool = False
     """Who only listens needs no key."""
     cors_origin: str = ""
     upstream_url: str = ""
     """The API of a Sora that is told of pushes; empty where there is none."""
-    upstream_key: str = field(default="", repr=False)
+    upstream_key: str = ""
     metadata_limit: int = 64 * 1024
     tombstone_seconds: int = 2 * AN_HOUR_S
 

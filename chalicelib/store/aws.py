@@ -2,22 +2,36 @@
 
 import threading
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import botocore
 import botocore.session
-from botocore import httpsession
+from botocore import handlers, httpsession
 from botocore.config import Config
 
 USER_AGENT = f"foyer Botocore/{botocore.__version__}"
 """The SDK composes its own anew, twice, for each call: a tenth of the call's CPU time."""
 
+SERVICES: Final = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "sqs", "sts"})
+
 _lock = threading.Lock()
+
+
+def _concerns_us(event: str) -> bool:
+    """Whether an event of the SDK, such as `before-call.s3.PutObject`, is one of our services or of all."""
+    phase, _, rest = event.partition(".")
+    return phase != "docs" and (not rest or rest.partition(".")[0] in SERVICES | {"*"})
 
 
 @cache
 def _session() -> botocore.session.Session:
-    made = botocore.session.Session()
+    made = botocore.session.Session(include_builtin_handlers=False)
+    events = made.get_component("event_emitter")
+    special = {handlers.REGISTER_FIRST: events.register_first, handlers.REGISTER_LAST: events.register_last}
+    for event, handler, *when in handlers.BUILTIN_HANDLERS:
+        if _concerns_us(event):
+            register = special[when[0]] if when else events.register
+            register(event, handler)
     made.set_default_client_config(Config(user_agent=USER_AGENT))
     return made
 
