@@ -2,18 +2,23 @@
 
 import binascii
 import hashlib
+import random
 import secrets
 import threading
+from typing import Final
 
 SHORT_HASH_BYTES = 16
 URL_SAFE = bytes.maketrans(b"+/", b"-_")
 TICKS_A_SECOND = 1 << 16
 
+chance: Final = random.SystemRandom()
+"""For pauses and choices: the module's own generator goes on alike in every copy of a snapshot."""
+
 
 def new(length: int = 12) -> str:
     """`length` random characters, safe in URLs and keys."""
-    random = binascii.b2a_base64(secrets.token_bytes(length), newline=False)
-    return random[:length].translate(URL_SAFE).decode()
+    text = binascii.b2a_base64(secrets.token_bytes(length), newline=False)
+    return text[:length].translate(URL_SAFE).decode()
 
 
 def short_hash(text: str) -> str:

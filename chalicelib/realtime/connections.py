@@ -100,14 +100,15 @@ class Connections:
         self._engines: list[Engine] = []
         weakref.finalize(self, _stop, self._engines)
 
-    def warm(self, endpoint: Endpoint) -> None:
+    def warm(self, endpoint: Endpoint, line: bool = True) -> None:
         """Have ready what the first post needs: credentials, TLS roots, a line.  Raises `Unavailable`."""
         if endpoint.kind == API_GATEWAY:
             self._credentials()
         route = self._route(endpoint)
         if route.address.tls:
             tls(route.address.roots)
-        self._engine().open_first(route)
+        if line:
+            self._engine().open_first(route)
 
     def post_many(self, endpoint: Endpoint, posts: Iterable[Post]) -> list[Outcome]:
         """Send each text; the outcomes in the same order.  `posts` is read as fast as they are sent.

@@ -8,7 +8,6 @@ future for a call; an answer starts the next call from within the callback that 
 import asyncio
 import logging
 import os
-import random
 import ssl
 import threading
 from collections import deque
@@ -18,7 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from chalicelib import clock
+from chalicelib import clock, ids
 from chalicelib.realtime.ports import Outcome
 from chalicelib.realtime.signing import Signer
 
@@ -44,7 +43,7 @@ DOWN_S: Final = 0.5
 BACKOFF_S: Final = 0.1
 BACKOFF_CAP_S: Final = 1.0
 AGAIN: Final = frozenset({408, 425, 429})
-_jitter = random.SystemRandom().random  # a snapshot of the process must not repeat its back-off in every copy
+_jitter = ids.chance.random
 
 
 class BadAnswer(Exception):

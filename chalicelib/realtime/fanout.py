@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import cache
+from typing import Final
 
 from chalicelib import clock, metrics, settings
 from chalicelib.errors import Unavailable
@@ -13,6 +14,9 @@ from chalicelib.realtime.fronts import Front
 from chalicelib.realtime.ports import Outcome, Post
 
 log = logging.getLogger(__name__)
+
+SNAPSHOT: Final = "snap-start"
+"""How Lambda says that a process is begun to be copied: no line outlasts that, nor a thread that has one."""
 
 
 @cache
@@ -32,7 +36,7 @@ def warm() -> None:
     front = fronts.api_gateway()
     if front is not None:
         try:
-            client.warm(endpoint(front))
+            client.warm(endpoint(front), os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != SNAPSHOT)
         except Unavailable as error:
             log.warning("no line to API Gateway yet: %s", error)
 

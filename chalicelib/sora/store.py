@@ -6,7 +6,6 @@ that nobody else has since; the row that a refused write shows is what the next 
 
 import itertools
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -317,7 +316,7 @@ def _pause(tried: int) -> None:
     left = table.remaining()
     if tried >= TRIES or (left is not None and left < table.READ_TIMEOUT_S):
         raise Unavailable("storage is overloaded")
-    time.sleep(random.uniform(0, LONGEST_PAUSE_S))
+    time.sleep(ids.chance.uniform(0, LONGEST_PAUSE_S))
 
 
 def order(row: ConnectionRow) -> str:

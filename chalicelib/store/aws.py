@@ -1,5 +1,6 @@
 """The process's one SDK session and its clients; endpoints and credentials come from the environment."""
 
+import encodings.idna  # noqa: F401 - else the first connection of all loads it, in a request
 import threading
 from functools import cache
 from typing import Any, Final

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -139,7 +138,7 @@ def _refusal(operation: str, error: ClientError) -> str:
 
 def _pause(tried: int) -> None:
     """Wait a little, by chance, before a call is repeated.  Raises `Unavailable` when time is up."""
-    seconds = random.uniform(0, min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2**tried))
+    seconds = ids.chance.uniform(0, min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2**tried))
     left = table.remaining()
     if left is not None and left - seconds < table.READ_TIMEOUT_S:
         raise Unavailable("storage is overloaded")

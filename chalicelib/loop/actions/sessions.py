@@ -1,7 +1,6 @@
 """What may be done in a room: join, refresh, leave, report, and look at what was reported (contract 7)."""
 
 import logging
-import random
 import time
 import uuid
 from collections import Counter
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chalicelib import clock, journal
+from chalicelib import clock, ids, journal
 from chalicelib.errors import AppError
 from chalicelib.loop import actions_messages as messages
 from chalicelib.loop import media, secrets, session, settings
@@ -86,7 +85,7 @@ def join(room_token: str, caller: Caller, wanted: Join) -> Joined:
             sessions.enter(row, entry)
         except Changed as changed:
             row = changed.row
-            time.sleep(random.uniform(0, PAUSE_S * min(tried, LONGEST_PAUSES)))
+            time.sleep(ids.chance.uniform(0, PAUSE_S * min(tried, LONGEST_PAUSES)))
         else:
             return joined
     log.warning("a room changes all the time")

@@ -1,9 +1,8 @@
 """`/push-server-config` and the heartbeats, which anybody may ask for (contract 2)."""
 
-import random
-
 from chalice.app import Blueprint
 
+from chalicelib import ids
 from chalicelib.loop import media, settings, spelling
 from chalicelib.loop.auth import Call
 from chalicelib.loop.routes import common
@@ -16,7 +15,7 @@ bp = Blueprint(__name__)
 @common.route(bp, "/push-server-config", ["GET"])
 def push_server(call: Call) -> Reply:
     """The push server that a client is to register with: one of those that are set."""
-    return spelling.document({"pushServerURI": random.choice(settings.get().push_servers)})
+    return spelling.document({"pushServerURI": ids.chance.choice(settings.get().push_servers)})
 
 
 @common.route(bp, "/__lbheartbeat__", ["GET"])

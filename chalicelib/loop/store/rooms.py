@@ -5,7 +5,6 @@ it they say nothing.  A deleted room leaves a tombstone; what is left of it, and
 removed by who works off what rooms owe.
 """
 
-import random
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -225,7 +224,7 @@ def change(row: RoomRow, wanted: RoomChange) -> int:
         except Refused as refused:
             row = _still_there(token, refused)
             if row.by != by:
-                time.sleep(random.uniform(0, PAUSE_S * min(tried, 5)))
+                time.sleep(ids.chance.uniform(0, PAUSE_S * min(tried, 5)))
                 continue
             ends_at = int(row.ends_at)  # it was written, and the answer lost
         tell(token)
