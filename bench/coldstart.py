@@ -1,7 +1,8 @@
 """What a cold start costs: instructions to import the packaged app and warm up.  `python -m bench.coldstart`.
 
 Beside it, with the same treatment, an app of one route that needs nothing but Chalice.  valgrind counts
-instructions; where it is not installed, CPU time in turns has to do.
+instructions; where it is not installed, CPU time in turns has to do.  And what the SDK's first TLS connection
+costs with the roots of trust that the package has.
 """
 
 import argparse
@@ -10,18 +11,21 @@ import io
 import re
 import resource
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
 from bench import common
 from bench.common import Report, free_port, middle, progress
-from infra import package
+from infra import package, tls
 
 TITLE: Final = "Cold start of the package"
 STAGE: Final = "prod"
@@ -36,6 +40,19 @@ app = Chalice(app_name="one")
 @app.route("/")
 def index():
     return {}
+"""
+
+CONNECTIONS: Final = """
+import sys, time
+sys.path.insert(0, {folder!r})
+import encodings.idna  # as the app has it
+from botocore.awsrequest import AWSRequest
+from botocore.httpsession import URLLib3Session
+session = URLLib3Session(verify={roots!r})
+for _ in range({number}):
+    began = time.thread_time()
+    session.send(AWSRequest("GET", {url!r}, {{"Connection": "close"}}).prepare())
+    print((time.thread_time() - began) * 1e3)
 """
 
 
@@ -117,6 +134,53 @@ def parts(folder: Path, environ: Mapping[str, str], rounds: int) -> Counter[str]
     return found
 
 
+class Nothing(BaseHTTPRequestHandler):
+    """Answers 204, and says nothing else."""
+
+    def do_GET(self) -> None:
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def secured(certificates: tls.Certificates) -> Iterator[str]:
+    """The address of a TLS server on this machine."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.chain, certificates.key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def connecting(code: Path, folder: Path, url: str, number: int) -> list[str]:
+    """A process that makes TLS connections as the SDK does, with the package's roots of trust."""
+    roots = folder / "roots.pem"
+    trusted = (code / "botocore" / "cacert.pem").read_text()
+    roots.write_text(trusted + (folder / "ca.pem").read_text())
+    program = CONNECTIONS.format(folder=str(code), roots=str(roots), url=url, number=number)
+    return [sys.executable, "-I", "-S", "-B", "-c", program]
+
+
+def connections(code: Path, folder: Path, rounds: int, counting: bool) -> tuple[float, float, float]:
+    """The first TLS connection's least CPU time in ms and millions of instructions; those of the second."""
+    with secured(tls.ensure(folder)) as url:
+        programs = [connecting(code, folder, url, number) for number in range(3)]
+        environ = environment("app")
+        said = [
+            subprocess.run(programs[1], env=environ, stdout=subprocess.PIPE, text=True, check=True).stdout
+            for _ in range(rounds)
+        ]
+        none, one, two = (instructions(each, environ) if counting else float("nan") for each in programs)
+    return min(map(float, said)), one - none, two - one
+
+
 def measure(report: Report, arguments: argparse.Namespace) -> None:
     """All figures of the package."""
     with tempfile.TemporaryDirectory(prefix="coldstart-") as name:
@@ -138,7 +202,7 @@ def measure(report: Report, arguments: argparse.Namespace) -> None:
         nothing = cost(bare(), environment("app"))
         greatest = max(costs, key=lambda handler: costs[handler])
         report.figure(
-            f"cold start beside a one-route app's ({greatest})", costs[greatest] / small, "x", at_most=9
+            f"cold start beside a one-route app's ({greatest})", costs[greatest] / small, "x", at_most=7.5
         )
         report.figure(
             "  the same without the interpreter's own start",
@@ -149,6 +213,13 @@ def measure(report: Report, arguments: argparse.Namespace) -> None:
             report.figure(f"  {handler}", each, unit)
         report.figure("  an app of one route", small, unit)
         report.figure("  the interpreter alone", nothing, unit)
+        progress("connections")
+        (Path(name) / "tls").mkdir()
+        least, first, second = connections(code, Path(name) / "tls", arguments.rounds, counting)
+        report.figure("first TLS connection, CPU time", least, "ms", at_most=5)
+        if counting:
+            report.figure("  in instructions", first, unit)
+            report.figure("  the second one", second, unit)
         times = [
             (cpu_ms(command(code), environment("ws_message")), cpu_ms(command(one), environment("app")))
             for _ in range(arguments.rounds)

@@ -7,7 +7,6 @@ So it makes the template and its own part of the zip, and everything else is don
 import argparse
 import compileall
 import gzip
-import importlib.util
 import json
 import os
 import py_compile
@@ -19,7 +18,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra import observe
 
@@ -29,6 +28,9 @@ LOCK = "requirements.lock"
 MERGED = "infra/resources.json"
 CODE = "deployment.zip"
 RUNTIMES = ((3, 11), (3, 14))  # the first and the last that both Lambda and this project know
+SNAPSTART_FROM = (3, 12)
+ALIAS = "live"
+"""What published versions are called by; SnapStart knows no other functions."""
 LARGEST = 10_000_000
 LEAST_COMPILED = 0.98
 IN_LAMBDA = "/var/task"
@@ -56,14 +58,18 @@ SDK_COMMON = frozenset(
 )
 SDK_UNUSED = ("examples-1.json", "examples-1.json.gz", "waiters-2.json", "waiters-2.json.gz")
 SDK_MODELS = ("service-2.json", "endpoint-rule-set-1.json")
-SDK_ROOTS = frozenset(  # AWS, also in China
-    (("organizationName", name),) for name in ("Amazon", "DigiCert Inc", "Starfield Technologies, Inc.")
+AMAZON_ROOTS = frozenset(  # what Amazon Trust Services wants in a short list, whatever the region
+    {*(f"Amazon Root CA {number}" for number in (1, 2, 3, 4))}
+    | {"Starfield Services Root Certificate Authority - G2"}
 )
+SDK_ROOTS = AMAZON_ROOTS | {  # those of AWS in China
+    *("DigiCert Global Root CA", "DigiCert Global Root G2", "DigiCert Global Root G3")
+}
 WHOLE_FOLDERS_UNUSED = ("bin", "cffi", "pycparser")
 JUNK_FOLDERS = frozenset({"benchmarks", "examples", "test", "tests"})
 JUNK_SUFFIXES = frozenset({".pyi", ".pyx", ".pxd", ".c", ".h", ".cpp", ".typed", ".exe"})
 SETTINGS = (
-    *("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_"),
+    *("PACKAGE_", "FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_"),
     *("MEDIA_MODE", "CONFIRM_TIMEOUT_", "COMMAND_WEBHOOK_"),
 )
 """What the machine's environment says is not what is deployed."""
@@ -86,14 +92,53 @@ class CannotPackage(Exception):
     """There will be no package; the text is one line for a person."""
 
 
-def runtime() -> str:
-    """Lambda's name for the Python that runs this, whose byte code is shipped.  Raises `CannotPackage`."""
+class Build(NamedTuple):
+    """What a package is made for."""
+
+    python: str = sys.executable
+    """Makes the byte code, so it is the functions' Python; it needs nothing installed."""
+    version: tuple[int, int] = sys.version_info[:2]
+    machine: str = ""
+    """`x86_64` or `arm64`; empty: as .chalice/config.json has it."""
+    snapstart: bool = False
+
+    @property
+    def dotted(self) -> str:
+        """Such as `3.12`."""
+        return f"{self.version[0]}.{self.version[1]}"
+
+    @property
+    def tag(self) -> str:
+        """What the names of its byte code have, such as `cpython-312`."""
+        return f"cpython-{self.version[0]}{self.version[1]}"
+
+
+def asked(environ: Mapping[str, str]) -> Build:
+    """What `PACKAGE_PYTHON`, `PACKAGE_ARCHITECTURE` and `PACKAGE_SNAPSTART` ask.  Raises `CannotPackage`."""
+    python, machine = environ.get("PACKAGE_PYTHON", ""), environ.get("PACKAGE_ARCHITECTURE", "")
+    found, version = sys.executable, sys.version_info[:2]
+    if python:
+        found = shutil.which(python) or ""
+        if not found:
+            raise CannotPackage(f"PACKAGE_PYTHON: there is no {python}")
+        program = "import sys; print(*sys.version_info[:2])"
+        said = subprocess.run([found, "-c", program], stdout=subprocess.PIPE, text=True, check=False)
+        if said.returncode:
+            raise CannotPackage(f"PACKAGE_PYTHON: {python} does not run")
+        major, minor = said.stdout.split()
+        version = int(major), int(minor)
+    if machine and machine not in WHEELS:
+        raise CannotPackage(f"PACKAGE_ARCHITECTURE: {' or '.join(WHEELS)}")
+    return Build(found, version, machine, environ.get("PACKAGE_SNAPSTART", "") not in ("", "0"))
+
+
+def runtime(build: Build | None = None) -> str:
+    """Lambda's name for the Python whose byte code is shipped.  Raises `CannotPackage`."""
+    build = build or Build()
     first, last = RUNTIMES
-    if not first <= sys.version_info[:2] <= last:
-        raise CannotPackage(
-            f"Lambda has no Python {sys.version_info[0]}.{sys.version_info[1]}; make .venv with another"
-        )
-    return f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    if not first <= build.version <= last:
+        raise CannotPackage(f"Lambda has no Python {build.dotted}; make .venv with another")
+    return f"python{build.dotted}"
 
 
 def stages(project: Path = ROOT) -> dict[str, Any]:
@@ -156,18 +201,56 @@ def chalice_package(project: Path, stage: str, target: Path) -> dict[str, Any]:
     return template
 
 
-def finish_template(template: dict[str, Any], stage: str, project: Path) -> dict[str, Any]:
-    """Fill in what the merged file cannot know."""
+def finish_template(
+    template: dict[str, Any], stage: str, project: Path, build: Build | None = None
+) -> dict[str, Any]:
+    """Fill in what the merged file cannot know.  Raises `CannotPackage`."""
+    build = build or Build()
     template["Parameters"]["Stage"]["Default"] = stages(project)[stage].get("api_gateway_stage", stage)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["Runtime"] = runtime()
+            resource["Properties"]["Runtime"] = runtime(build)
+            if build.machine:
+                resource["Properties"]["Architectures"] = [build.machine]
     # Chalice's deployment keeps its name, so that CloudFormation would never deploy a changed route.
     template["Resources"].pop("WebsocketAPIDeployment", None)
     sockets = template["Resources"]["WebsocketAPIStage"]["Properties"]
     sockets.pop("DeploymentId", None)
     sockets["AutoDeploy"] = True
     observe.add(template)
+    return with_snapshots(template, build) if build.snapstart else template
+
+
+def with_snapshots(template: dict[str, Any], build: Build) -> dict[str, Any]:
+    """Have functions start from snapshots, which only published versions have: all are called by an alias.
+
+    Raises `CannotPackage`.
+    """
+    if build.version < SNAPSTART_FROM:
+        raise CannotPackage(f"SnapStart needs Python 3.12 or later; this is {build.dotted}")
+    options = {
+        "AutoPublishAlias": ALIAS,
+        "AutoPublishAliasAllProperties": True,  # a changed setting needs a new snapshot too
+        "SnapStart": {"ApplyOn": "PublishedVersions"},
+    }
+    functions = set()
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"] |= options
+            functions.add(name)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::Permission":
+            name = resource["Properties"]["FunctionName"]["Ref"]
+            resource["Properties"]["FunctionName"] = {"Ref": f"{name}.Alias"}
+        elif resource["Type"] == "AWS::ApiGatewayV2::Integration":
+            variables = resource["Properties"]["IntegrationUri"]["Fn::Sub"][1]
+            name = variables["WebsocketHandler"]["Ref"]
+            variables["WebsocketHandler"] = {"Fn::Sub": f"${{{name}}}:{ALIAS}"}
+        elif resource["Type"] == "AWS::Serverless::Api":
+            text = json.dumps(resource["Properties"]["DefinitionBody"])
+            for name in functions:
+                text = text.replace(f"${{{name}.Arn}}/", f"${{{name}.Arn}}:{ALIAS}/")
+            resource["Properties"]["DefinitionBody"] = json.loads(text)
     return template
 
 
@@ -182,10 +265,9 @@ def architecture(template: Mapping[str, Any]) -> str:
     return str(found)
 
 
-def fetch(lock: Path, folder: Path, machine: str) -> None:
+def fetch(lock: Path, folder: Path, machine: str, build: Build) -> None:
     """Unpack the locked wheels that Lambda's image can run.  Raises `CannotPackage`."""
-    platforms = [f"{name}_{WHEELS[machine]}" for name in GLIBC[sys.version_info >= (3, 12)]]
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    platforms = [f"{name}_{WHEELS[machine]}" for name in GLIBC[build.version >= (3, 12)]]
     command = [
         sys.executable,
         "-m",
@@ -196,7 +278,7 @@ def fetch(lock: Path, folder: Path, machine: str) -> None:
         "--no-compile",
     ]
     command += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--implementation", "cp"]
-    command += ["--python-version", version, "--target", str(folder), "-r", str(lock)]
+    command += ["--python-version", build.dotted, "--target", str(folder), "-r", str(lock)]
     command += [word for platform in platforms for word in ("--platform", platform)]
     run(command, ROOT, os.environ, "pip")
 
@@ -274,19 +356,21 @@ def without_documentation(value: Any) -> Any:
     return [without_documentation(each) for each in value] if isinstance(value, list) else value
 
 
+def common_name(certificate: Mapping[str, Any]) -> str:
+    """A certificate's, as `ssl` describes it; "" where it has none."""
+    names = (pair for part in certificate["subject"] for pair in part)
+    return next((value for kind, value in names if kind == "commonName"), "")
+
+
 def only_our_roots(bundle: Path) -> str:
     """The certificates of a bundle that vouch for AWS.  Raises `CannotPackage`."""
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trust.load_verify_locations(bundle)
     found = zip(trust.get_ca_certs(), trust.get_ca_certs(binary_form=True), strict=True)
-    kept = [
-        ssl.DER_cert_to_PEM_cert(der)
-        for described, der in found
-        if any(part in SDK_ROOTS for part in described["subject"])
-    ]
-    if not kept:
-        raise CannotPackage(f"{bundle} has no certificate of Amazon's")
-    return "".join(sorted(kept))
+    named = {common_name(described): der for described, der in found}
+    if not named.keys() >= AMAZON_ROOTS:
+        raise CannotPackage(f"{bundle} has not all certificates of Amazon's")
+    return "".join(ssl.DER_cert_to_PEM_cert(named[name]) for name in sorted(SDK_ROOTS & named.keys()))
 
 
 def _junk(path: Path, folder: Path) -> bool:
@@ -309,7 +393,7 @@ def add_app(app_zip: Path, folder: Path) -> None:
         archive.extractall(folder)
 
 
-def compile_all(folder: Path) -> None:
+def compile_all(folder: Path, python: str = sys.executable) -> None:
     """Byte code beside every source, valid without a look at the source (PEP 552).  Raises `CannotPackage`.
 
     In a process of its own with a fixed hash seed: the order of constants is then the same in every build.
@@ -318,7 +402,7 @@ def compile_all(folder: Path) -> None:
         remove(stale)
     program = "import sys; from infra.package import compile_here; sys.exit(not compile_here(sys.argv[1]))"
     environ = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
-    run([sys.executable, "-c", program, str(folder)], ROOT, environ, "compileall")
+    run([python, "-c", program, str(folder)], ROOT, environ, "compileall")
 
 
 def compile_here(folder: str) -> bool:
@@ -336,11 +420,12 @@ def compile_here(folder: str) -> bool:
     return bool(done)
 
 
-def compiled_share(names: list[str]) -> float:
+def compiled_share(names: list[str], build: Build | None = None) -> float:
     """How many of the sources among `names` have byte code."""
-    sources = [name for name in names if name.endswith(".py")]
-    there = set(names)
-    return sum(importlib.util.cache_from_source(name) in there for name in sources) / max(1, len(sources))
+    sources = [Path(name) for name in names if name.endswith(".py")]
+    there, tag = set(names), (build or Build()).tag
+    compiled = (each.parent / "__pycache__" / f"{each.stem}.{tag}.pyc" for each in sources)
+    return sum(each.as_posix() in there for each in compiled) / max(1, len(sources))
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -364,7 +449,7 @@ def pack(folder: Path, target: Path) -> list[str]:
     return names
 
 
-def check_import(folder: Path, machine: str) -> None:
+def check_import(folder: Path, machine: str, python: str = sys.executable) -> None:
     """Import the app from the package alone, where this machine can.  Raises `CannotPackage`."""
     here = os.uname()
     if (here.sysname, here.machine) != ("Linux", WHEELS[machine]):
@@ -372,7 +457,7 @@ def check_import(folder: Path, machine: str) -> None:
         return
     program = CHECK.format(folder=str(folder), services=sorted(SDK_SERVICES))
     environ = {"PATH": os.environ["PATH"], "FOYER_STAGE": "check", "AWS_DEFAULT_REGION": "us-east-1"}
-    run([sys.executable, "-I", "-S", "-c", program], folder, environ, "importing app from the package")
+    run([python, "-I", "-S", "-c", program], folder, environ, "importing app from the package")
 
 
 def templates(project: Path, target: Path) -> dict[str, Path]:
@@ -394,26 +479,30 @@ def lint(paths: list[Path]) -> None:
     run([tool("cfn-lint"), *map(str, paths)], ROOT, os.environ, "cfn-lint")
 
 
-def package(stage: str, target: Path, project: Path = ROOT, lock: Path | None = None) -> Path:
+def package(
+    stage: str, target: Path, project: Path = ROOT, lock: Path | None = None, build: Build | None = None
+) -> Path:
     """Make template and zip of one stage in `target`; the zip.  Raises `CannotPackage`."""
     refuse_undeployable(stage, project)
+    build = build or asked(os.environ)
     remove(target)
     target.mkdir(parents=True)
-    template = finish_template(chalice_package(project, stage, target), stage, project)
+    template = finish_template(chalice_package(project, stage, target), stage, project, build)
     (target / "sam.json").write_text(json.dumps(template, indent=2) + "\n")
     lint([target / "sam.json"])
     machine = architecture(template)
     code = target / CODE
     folder = target / "code"
-    fetch(lock or project / LOCK, folder, machine)
+    fetch(lock or project / LOCK, folder, machine, build)
     prune(folder)
     shorten(folder / "botocore")
     add_app(code, folder)
-    compile_all(folder)
-    check_import(folder, machine)
+    compile_all(folder, build.python)
+    check_import(folder, machine, build.python)
     names = pack(folder, code)
-    report(code, folder, names)
-    size, share = code.stat().st_size, compiled_share(names)
+    share = compiled_share(names, build)
+    report(code, folder, share)
+    size = code.stat().st_size
     if size > LARGEST:
         raise CannotPackage(f"{size:,} bytes; at most {LARGEST:,} are wanted")
     if share < LEAST_COMPILED:
@@ -423,7 +512,7 @@ def package(stage: str, target: Path, project: Path = ROOT, lock: Path | None = 
     return code
 
 
-def report(code: Path, folder: Path, names: list[str]) -> None:
+def report(code: Path, folder: Path, share: float) -> None:
     """Print what the package is made of."""
     unpacked: dict[str, int] = {}
     for path in files(folder):
@@ -433,7 +522,6 @@ def report(code: Path, folder: Path, names: list[str]) -> None:
     for part, size in sorted(unpacked.items(), key=lambda pair: -pair[1])[:12]:
         print(f"{part:<36}{size / 1024:>14,.0f}")
     print(f"{'all':<36}{sum(unpacked.values()) / 1024:>14,.0f}")
-    share = compiled_share(names)
     print(f"{code}: {code.stat().st_size / 1e6:.2f} MB; {share:.1%} of the sources have byte code")
 
 

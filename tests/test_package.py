@@ -10,16 +10,20 @@ import ssl
 import struct
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra import package
+from bench import coldstart
+from infra import package, tls
 from infra.children import ROOT
 from infra.gateway import events
+from tests.support import counts
 
 UNCHECKED_HASH = 0b01  # PEP 552: hash-based, the source is not looked at
 FUNCTIONS = {
@@ -110,13 +114,189 @@ def test_a_cold_start_reads_no_texts_no_foreign_endpoints_and_no_foreign_roots(b
     models = [gzip.decompress(path.read_bytes()) for path in (botocore / "data").rglob("service-2.json.gz")]
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trust.load_verify_locations(botocore / "cacert.pem")
-    parts = {part for each in trust.get_ca_certs() for part in each["subject"]}
+    names = {package.common_name(each) for each in trust.get_ca_certs()}
 
     assert {name for each in endpoints["partitions"] for name in each["services"]} <= package.SDK_SERVICES
     assert models
     assert not [model for model in models if b'"documentation":"' in model]
-    assert (("organizationName", "Amazon"),) in parts
-    assert 4 <= len(trust.get_ca_certs()) <= 30
+    assert package.AMAZON_ROOTS <= names <= package.SDK_ROOTS
+
+
+ONE_CONNECTION = """
+import json, ssl, sys
+sys.path.insert(0, {folder!r})
+from botocore.awsrequest import AWSRequest
+from botocore.httpsession import URLLib3Session
+from chalicelib.store import aws
+loaded = []
+class Context(ssl.SSLContext):
+    def load_verify_locations(self, cafile=None, capath=None, cadata=None):
+        super().load_verify_locations(cafile, capath, cadata)
+        loaded.append([cafile, len(self.get_ca_certs())])
+    def load_default_certs(self, purpose=ssl.Purpose.SERVER_AUTH):
+        loaded.append(["default", 0])
+import botocore.httpsession
+botocore.httpsession.SSLContext = Context
+before = set(sys.modules)
+try:
+    URLLib3Session().send(AWSRequest("GET", {url!r}).prepare())
+except botocore.exceptions.SSLError:
+    pass
+print(json.dumps([loaded, sorted(set(sys.modules) - before)]))
+"""
+
+
+def test_a_tls_connection_loads_the_few_roots_once_and_no_module(built: Path, tmp_path: Path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificates = tls.ensure(tmp_path)
+    context.load_cert_chain(certificates.chain, certificates.key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it is no peer of this CA's
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    program = ONE_CONNECTION.format(
+        folder=str(built / "code"), url=f"https://127.0.0.1:{server.server_port}/"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", program], capture_output=True, text=True, check=False
+    )
+    server.shutdown()
+    server.server_close()
+
+    assert done.returncode == 0, done.stderr
+    loaded, imported = json.loads(done.stdout)
+    assert loaded == [[str(built / "code" / "botocore" / "cacert.pem"), len(package.SDK_ROOTS)]]
+    assert imported == []
+
+
+SNAPSHOT = """
+import os, sys, threading
+sys.path.insert(0, {folder!r})
+import app
+from chalicelib import ids
+files = "/proc/self/fd/"
+links = [os.readlink(files + name) for name in os.listdir(files) if os.path.lexists(files + name)]
+print([each for each in links if each.startswith("socket:")], threading.active_count(), flush=True)
+for copy in range(2):
+    if os.fork() == 0:
+        print(ids.new(), ids.rising(0), ids.chance.random(), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize("function", [handler.removeprefix("app.") for handler in FUNCTIONS.values()])
+def test_a_snapshot_shares_no_connection_no_thread_and_no_chance(built: Path, function: str):
+    environ = coldstart.environment(function) | {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+    program = SNAPSHOT.format(folder=str(built / "code"))
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", program],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    shared, *copies = done.stdout.splitlines()
+    assert shared == "[] 1"
+    (first, second) = (copy.split() for copy in copies)
+    assert not set(first) & set(second)
+
+
+def test_nothing_is_drawn_from_a_generator_that_a_snapshot_would_copy():
+    drawing = re.compile(r"\brandom\.(?!SystemRandom\b)[a-z]+\(")
+
+    assert not [
+        path
+        for path in (*(ROOT / "chalicelib").rglob("*.py"), ROOT / "app.py")
+        if "import random" in (text := path.read_text()) and drawing.search(text)
+    ]
+
+
+def interpreter(version: str) -> str:
+    """A Python of this version: on the path, or beside this one where pyenv keeps them.  May be ""."""
+    beside = Path(sys.base_prefix).parent.glob(f"{version}*/bin/python")
+    candidates = [shutil.which(f"python{version}"), *map(str, sorted(beside))]
+    for each in filter(None, candidates):
+        done = subprocess.run(
+            [each, "-c", "import sys; print(*sys.version_info[:2], sep='.')"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.stdout.strip() == version:
+            return each
+    return ""
+
+
+@pytest.mark.skipif(not counts.FULL, reason="reduced counts: this machine's package alone")
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("machine", package.WHEELS)
+def test_every_python_and_architecture_has_a_package(tmp_path: Path, python: str, machine: str):
+    found = interpreter(python)
+    if not found:
+        pytest.skip(f"there is no Python {python} here")
+    snapstart = "1" if python != "3.11" else ""
+    build = package.asked(
+        {"PACKAGE_PYTHON": found, "PACKAGE_ARCHITECTURE": machine, "PACKAGE_SNAPSTART": snapstart}
+    )
+    code = package.package("dev", tmp_path / "dev", build=build)
+
+    with zipfile.ZipFile(code) as archive:
+        names = archive.namelist()
+    tags = {name.split(".")[-2] for name in names if name.endswith(".so") and "cpython-" in name}
+    functions_made = functions(json.loads((tmp_path / "dev" / "sam.json").read_text()))
+    assert code.stat().st_size <= package.LARGEST
+    assert package.compiled_share(names, build) >= package.LEAST_COMPILED
+    assert tags == {f"{build.tag}-{package.WHEELS[machine]}-linux-gnu"}
+    assert {each["Runtime"] for each in functions_made.values()} == {f"python{python}"}
+    assert {each["Architectures"][0] for each in functions_made.values()} == {machine}
+
+
+@pytest.mark.skipif(counts.FULL, reason="whole packages are made instead")
+def test_the_lock_has_what_another_machine_runs(tmp_path: Path):
+    package.fetch(ROOT / package.LOCK, tmp_path, "arm64", package.Build(version=(3, 13)))
+
+    tags = {path.name.split(".")[-2] for path in tmp_path.rglob("*.so") if "cpython-" in path.name}
+    assert tags == {"cpython-313-aarch64-linux-gnu"}
+
+
+def test_every_call_goes_to_what_was_published_where_functions_start_from_snapshots(
+    template: dict[str, Any],
+):
+    made = package.with_snapshots(json.loads(json.dumps(template)), package.Build(version=(3, 12)))
+    text = json.dumps(made)
+
+    for each in functions(made).values():
+        assert each["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+        assert each["AutoPublishAlias"] == package.ALIAS
+    assert text.count(f":{package.ALIAS}/invocations") > 100
+    assert text.count("/invocations") == text.count(f":{package.ALIAS}/invocations") + 3
+    for resource in made["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::Permission":
+            assert resource["Properties"]["FunctionName"]["Ref"].endswith(".Alias")
+        if resource["Type"] == "AWS::ApiGatewayV2::Integration":
+            (called,) = resource["Properties"]["IntegrationUri"]["Fn::Sub"][1].values()
+            assert called["Fn::Sub"].endswith(f":{package.ALIAS}")
+
+
+def test_snapshots_need_a_python_that_has_them(template: dict[str, Any]):
+    with pytest.raises(package.CannotPackage, match="or later"):
+        package.with_snapshots(template, package.Build(version=(3, 11)))
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [
+        ({"PACKAGE_PYTHON": "python9.9"}, "PACKAGE_PYTHON"),
+        ({"PACKAGE_ARCHITECTURE": "sparc"}, "x86_64 or arm64"),
+    ],
+)
+def test_what_nobody_can_build_is_refused(environ: dict[str, str], complaint: str):
+    with pytest.raises(package.CannotPackage, match=complaint):
+        package.asked(environ)
 
 
 def test_every_library_keeps_its_licence(built: Path, names: list[str]):
