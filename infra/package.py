@@ -69,7 +69,7 @@ WHOLE_FOLDERS_UNUSED = ("bin", "cffi", "pycparser")
 JUNK_FOLDERS = frozenset({"benchmarks", "examples", "test", "tests"})
 JUNK_SUFFIXES = frozenset({".pyi", ".pyx", ".pxd", ".c", ".h", ".cpp", ".typed", ".exe"})
 SETTINGS = (
-    *("PACKAGE_", "FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_"),
+    *("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_"),
     *("MEDIA_MODE", "CONFIRM_TIMEOUT_", "COMMAND_WEBHOOK_"),
 )
 """What the machine's environment says is not what is deployed."""
@@ -201,26 +201,6 @@ def chalice_package(project: Path, stage: str, target: Path) -> dict[str, Any]:
     return template
 
 
-def finish_template(
-    template: dict[str, Any], stage: str, project: Path, build: Build | None = None
-) -> dict[str, Any]:
-    """Fill in what the merged file cannot know.  Raises `CannotPackage`."""
-    build = build or Build()
-    template["Parameters"]["Stage"]["Default"] = stages(project)[stage].get("api_gateway_stage", stage)
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["Runtime"] = runtime(build)
-            if build.machine:
-                resource["Properties"]["Architectures"] = [build.machine]
-    # Chalice's deployment keeps its name, so that CloudFormation would never deploy a changed route.
-    template["Resources"].pop("WebsocketAPIDeployment", None)
-    sockets = template["Resources"]["WebsocketAPIStage"]["Properties"]
-    sockets.pop("DeploymentId", None)
-    sockets["AutoDeploy"] = True
-    observe.add(template)
-    return with_snapshots(template, build) if build.snapstart else template
-
-
 def with_snapshots(template: dict[str, Any], build: Build) -> dict[str, Any]:
     """Have functions start from snapshots, which only published versions have: all are called by an alias.
 
@@ -251,6 +231,26 @@ def with_snapshots(template: dict[str, Any], build: Build) -> dict[str, Any]:
             for name in functions:
                 text = text.replace(f"${{{name}.Arn}}/", f"${{{name}.Arn}}:{ALIAS}/")
             resource["Properties"]["DefinitionBody"] = json.loads(text)
+    return template
+
+
+def finish_template(
+    template: dict[str, Any], stage: str, project: Path, build: Build | None = None
+) -> dict[str, Any]:
+    """Fill in what the merged file cannot know.  Raises `CannotPackage`."""
+    build = build or Build()
+    template["Parameters"]["Stage"]["Default"] = stages(project)[stage].get("api_gateway_stage", stage)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["Runtime"] = runtime(build)
+            if build.machine:
+                resource["Properties"]["Architectures"] = [build.machine]
+    # Chalice's deployment keeps its name, so that CloudFormation would never deploy a changed route.
+    template["Resources"].pop("WebsocketAPIDeployment", None)
+    sockets = template["Resources"]["WebsocketAPIStage"]["Properties"]
+    sockets.pop("DeploymentId", None)
+    sockets["AutoDeploy"] = True
+    observe.add(template)
     return template
 
 
@@ -488,6 +488,8 @@ def package(
     remove(target)
     target.mkdir(parents=True)
     template = finish_template(chalice_package(project, stage, target), stage, project, build)
+    if build.snapstart:
+        template = with_snapshots(template, build)
     (target / "sam.json").write_text(json.dumps(template, indent=2) + "\n")
     lint([target / "sam.json"])
     machine = architecture(template)

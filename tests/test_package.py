@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from bench import coldstart
+from chalicelib.store import aws
 from infra import package, tls
 from infra.children import ROOT
 from infra.gateway import events
@@ -297,6 +298,10 @@ def test_snapshots_need_a_python_that_has_them(template: dict[str, Any]):
 def test_what_nobody_can_build_is_refused(environ: dict[str, str], complaint: str):
     with pytest.raises(package.CannotPackage, match=complaint):
         package.asked(environ)
+
+
+def test_the_sdk_hooks_of_every_service_in_the_package_are_registered():
+    assert package.SDK_SERVICES <= aws.SERVICES
 
 
 def test_every_library_keeps_its_licence(built: Path, names: list[str]):
