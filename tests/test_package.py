@@ -206,6 +206,36 @@ def test_a_snapshot_shares_no_connection_no_thread_and_no_chance(built: Path, fu
     assert not set(first) & set(second)
 
 
+STARTED = """
+import gc, json, sys
+sys.path.insert(0, {folder!r})
+import app
+print(json.dumps([sorted(sys.modules), gc.isenabled(), gc.get_freeze_count()]))
+"""
+NEVER_IMPORTED = frozenset({"boto3", "s3transfer", "moto", "typer", "rich", "uvicorn", "websockets"})
+SENDING = frozenset({"asyncio", "chalicelib.realtime.engine"})
+"""What only those need who send to sockets."""
+
+
+@pytest.mark.parametrize("function", [handler.removeprefix("app.") for handler in FUNCTIONS.values()])
+def test_a_start_imports_what_it_can_need_and_sets_it_apart_from_garbage(built: Path, function: str):
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", STARTED.format(folder=str(built / "code"))],
+        env=coldstart.environment(function),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    modules, collects, set_apart = json.loads(done.stdout)
+    assert not NEVER_IMPORTED & set(modules)
+    assert function != "app" or not SENDING & set(modules)
+    assert len(modules) <= 700
+    assert collects
+    assert set_apart > 50_000
+
+
 def test_nothing_is_drawn_from_a_generator_that_a_snapshot_would_copy():
     drawing = re.compile(r"\brandom\.(?!SystemRandom\b)[a-z]+\(")
 
