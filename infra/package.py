@@ -314,7 +314,7 @@ def shorten(botocore: Path) -> None:
     That is texts for people, the endpoints of other services, and the roots of trust that vouch for nothing
     of AWS: each new connection loads them all.
     """
-    for path in (botocore / "data").rglob("*"):
+    for path in sorted((botocore / "data").rglob("*")):
         name = path.name.removesuffix(".gz")
         if name == "endpoints.json":
             rewrite(path, only_our_services)
@@ -325,12 +325,12 @@ def shorten(botocore: Path) -> None:
 
 
 def rewrite(path: Path, change: Callable[[Any], Any]) -> None:
-    """Replace a JSON file of the SDK's data, compressed if it was."""
-    packed = path.suffix == ".gz"
+    """Replace a JSON file of the SDK's data by a plain one: the zip is compressed anyway."""
     content = path.read_bytes()
-    changed = change(json.loads(gzip.decompress(content) if packed else content))
-    text = json.dumps(changed, separators=(",", ":")).encode()
-    path.write_bytes(gzip.compress(text, mtime=0) if packed else text)
+    if path.suffix == ".gz":
+        path.unlink()
+        path, content = path.with_suffix(""), gzip.decompress(content)
+    path.write_text(json.dumps(change(json.loads(content)), separators=(",", ":")))
 
 
 def only_our_services(endpoints: Any) -> Any:

@@ -2,12 +2,11 @@
 
 import os
 import re
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
 from chalicelib import settings
-from chalicelib.settings import require
+from chalicelib.settings import Given, require
 
 MAUTH: Final = ("compat", "strict")
 SHORTEST_SECRET: Final = 32
@@ -16,15 +15,14 @@ LONGEST_CACHE_S: Final = 60.0
 _SERVICE_ID: Final = re.compile(r"[0-9a-f]{24}")
 
 
-@dataclass(frozen=True)
-class OwtSettings:
+class OwtSettings(Given, frozen=True):
     """What an operator may set; docs/owt.md explains each."""
 
     super_service_id: str = ""
     """Without a super service every call is refused."""
-    super_service_key: str = field(default="", repr=False)
+    super_service_key: str = ""
     super_require_v2: bool = False
-    key_secret: str = field(default="", repr=False)
+    key_secret: str = ""
     kms_key_id: str = ""
     mauth: str = "compat"
     mauth_window_s: float = 300.0
@@ -33,7 +31,7 @@ class OwtSettings:
     portal_host: str = "localhost:8080"
     portal_secure: bool = True
     webtransport_url: str = ""
-    token_secret: str = field(default="", repr=False)
+    token_secret: str = ""
     recording_host: str = "localhost"
     recording_path: str = "/tmp"
 
