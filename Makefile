@@ -50,8 +50,15 @@ cost: .venv/.ready ## Make docs/cost.md of counted calls and list prices
 package: .venv/.ready ## Build the deployment package and template of STAGE (default dev) in build/
 	$(BIN)/python -m infra.package --stage $(STAGE)
 
-deploy: .venv/.ready ## Package and deploy STAGE
-	$(BIN)/python -m infra.deploy --stage $(STAGE)
+deploy: .venv/.ready ## Package and deploy STAGE; FRONT=1 puts CloudFront before it (docs/deploy.md)
+	@$(BIN)/python -m infra.deploy --stage $(STAGE) $(if $(FRONT),--front)
+
+.PHONY: destroy test-stack
+destroy: .venv/.ready ## Delete the stack of STAGE, but not its table; YES=1 does not ask, WITH_TABLE=1 deletes that too
+	@$(BIN)/python -m infra.destroy --stage $(STAGE) $(if $(YES),--yes) $(if $(WITH_TABLE),--with-table)
+
+test-stack: .venv/.ready ## The tests of the deployed stack alone; AWS_ENDPOINT_URL or LOCALSTACK_HOST says where
+	$(BIN)/python -m pytest tests/live/test_deployed.py tests/live/test_target.py $(PYTEST_ARGS)
 
 lock: .venv/.ready ## Compile the lock files anew (needs uv)
 	$(BIN)/python tools/lock.py

@@ -111,7 +111,7 @@ def convert(name: str, text: str, kind: Any) -> Any:
 
 
 # Names that other parts read straight from the environment, and test switches.
-NOT_OURS = frozenset({"FOYER_TEST_FULL", "FOYER_QUEUE_NAME"})
+NOT_OURS = frozenset({"FOYER_TEST_FULL", "FOYER_TEST_AWS", "FOYER_QUEUE_NAME"})
 
 
 @cache

@@ -24,6 +24,7 @@ from infra.credentials import Credentials
 from infra.emulator import REGION, Emulator
 from infra.resources import ensure_queue, ensure_table
 from tests.support import network, node
+from tests.support.target import remember
 
 OURS = (
     *("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_", "GATEWAY_", "MEDIA_", "CONFIRM_", "COMMAND_"),
@@ -48,6 +49,7 @@ hypothesis.settings.register_profile(
 
 def pytest_configure() -> None:
     """Forget what the machine's environment would decide, and close the way out."""
+    remember(os.environ)
     for name in list(os.environ):
         if name.startswith(OURS) and name != "FOYER_TEST_FULL":
             del os.environ[name]

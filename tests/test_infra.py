@@ -229,6 +229,6 @@ def test_a_deployment_goes_on_with_the_change_set_that_a_lost_answer_was_about()
         made = {"StackName": "s", "CreationTime": datetime.now(UTC), "StackStatus": "CREATE_COMPLETE"}
         answers.add_response("describe_stacks", {"Stacks": [made]})
 
-        deploy.apply(client, "s", "https://bucket.test/template.json", None)
+        deploy.apply(client, "s", "https://bucket.test/template.json", {})
 
         answers.assert_no_pending_responses()

@@ -128,16 +128,17 @@ def _hawk(call: Call, attributes: str) -> Hawk:
     request = call.request
     try:
         claim = wire.parse(attributes)
-        host, port = wire.host_and_port(
-            request.header("host") or "", request.header("x-forwarded-proto") or ""
-        )
+        addresses = _addresses(request)
     except Malformed as error:
         raise MalformedAuthorization(str(error)) from None
     known = credentials.read(claim.id)
     if known is None:
         raise _refused("Unknown credentials")
-    signed = wire.prove(claim, known.key, request.method, _resources(request), host, port)
-    if signed is None:
+    for host, port in addresses:
+        signed = wire.prove(claim, known.key, request.method, _resources(request), host, port)
+        if signed is not None:
+            break
+    else:
         raise _refused("Bad mac")
     if claim.hash and not wire.same(claim.hash, _payload_hash(request)):
         raise _refused("Bad payload hash")
@@ -147,6 +148,13 @@ def _hawk(call: Call, attributes: str) -> Hawk:
     call.note(uid=known.uid)
     credentials.keep_alive(known)
     return call.caller
+
+
+def _addresses(request: Request) -> list[tuple[str, str]]:
+    """Host and port that the client may have typed, the one that came first.  Raises `Malformed`."""
+    proto = request.header("x-forwarded-proto") or ""
+    hosts = (request.header("host") or "", *settings.get().hawk_hosts)
+    return [wire.host_and_port(host, proto) for host in hosts]
 
 
 def _resources(request: Request) -> Any:

@@ -15,6 +15,7 @@ LARGEST_ROOM: Final = 100
 
 _CHANNEL: Final = re.compile(r"[^=:]+=[^=:]+:.+")
 _PREFIX: Final = re.compile(r"/[^?#\s]*[^/?#\s]")
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
 
 
@@ -36,6 +37,8 @@ class LoopSettings(Given, frozen=True):
     hawk_path_prefixes: tuple[str, ...] = ()
     """What clients have in front of a path that only `/{stage}/...` is left of: `{api}` and `{stage}` in it
     stand for those of the request."""
+    hawk_hosts: tuple[str, ...] = ()
+    """What clients have typed as host where a CDN sends another; with the port unless it is the usual one."""
     status_states: str = "strict"
     allowed_origins: tuple[str, ...] = ("*",)
     media_provider: str = "static"
@@ -67,6 +70,10 @@ class LoopSettings(Given, frozen=True):
         require(
             all(_PREFIX.fullmatch(each) for each in self.hawk_path_prefixes),
             "LOOP_HAWK_PATH_PREFIXES: paths like /restapis/{api}/{stage}/_user_request_",
+        )
+        require(
+            all(_HOST.fullmatch(each) for each in self.hawk_hosts),
+            "LOOP_HAWK_HOSTS: hosts like loop.example.com",
         )
         require(self.status_states in STATES, "LOOP_STATUS_STATES: strict or any")
         require(

@@ -192,6 +192,8 @@ def fronts(api: str) -> list[tuple[str, dict[str, str], str, dict[str, str], str
             4566,
         ),
         (f"/_aws/{api}/dev", {"stage": "dev"}, "/dev", {"Host": "emulator", **plain()}, "emulator", 80),
+        ("", {"stage": "prod"}, "/prod", {"Host": aws} | secure, "cdn.example", 443),
+        ("/x", {"stage": "x"}, "/x", {"Host": "inside:8080", **plain()}, "other.example", 8443),
     ]
 
 
@@ -200,6 +202,7 @@ def plain() -> dict[str, str]:
 
 
 NAMES = ["stage", "domain", "base path", "gateway", "IPv6", "no port", "emulator", "another emulator"]
+NAMES += ["CDN", "CDN with a port"]
 
 
 class TestFronts:
@@ -207,6 +210,7 @@ class TestFronts:
     def _prefixes(self, table, monkeypatch):
         prefixes = "/restapis/{api}/{stage}/_user_request_,/_aws/{api}/dev"
         monkeypatch.setenv("LOOP_HAWK_PATH_PREFIXES", prefixes)
+        monkeypatch.setenv("LOOP_HAWK_HOSTS", "CDN.example,other.example:8443")
         settings.reset()
 
     @pytest.mark.parametrize("front", fronts("a1b2"), ids=NAMES)

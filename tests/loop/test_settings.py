@@ -34,6 +34,7 @@ def test_the_defaults_are_the_contracts():
         *((f"LOOP_{name}", "0") for name in ("HAWK_SKEW",)),
         ("LOOP_HAWK_NONCE_CHECK", "perhaps"),
         *(("LOOP_HAWK_PATH_PREFIXES", bad) for bad in ("x", "/", "/a/", "/a?b", "/a,b")),
+        *(("LOOP_HAWK_HOSTS", bad) for bad in ("https://a.example", "a.example/b", "a:b", "a b")),
         ("LOOP_STATUS_STATES", "some"),
         *(("LOOP_ALLOWED_ORIGINS", bad) for bad in ("hello.example", "https://hello.example/")),
         ("LOOP_MEDIA_PROVIDER", "other"),

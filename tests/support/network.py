@@ -57,3 +57,9 @@ def guard() -> None:
     if not _armed:
         sys.addaudithook(_audit)
         _armed = True
+
+
+def leave() -> None:
+    """Let the process go where it wants: a person has named a target outside."""
+    global _armed
+    _armed = False
