@@ -116,7 +116,7 @@ class Client:
     def __init__(self, lines: Lines) -> None:
         self.lines = lines
 
-    def warm(self, endpoint: Endpoint) -> None:
+    def warm(self, endpoint: Endpoint, line: bool = True) -> None:
         """See `Connections`."""
 
     def post_many(self, endpoint: Endpoint, posts: Iterable[Post]) -> list[Outcome]:
