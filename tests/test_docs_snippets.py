@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 import yaml  # type: ignore[import-untyped,unused-ignore]
+from msgspec import structs
 
 from chalicelib import settings as process
 from chalicelib.jitsi.settings import JitsiSettings
@@ -282,7 +283,8 @@ def spelled(value: object) -> str:
 
 def defaults(settings: type, prefix: str) -> dict[str, str]:
     """The settings of a class, and their defaults."""
-    return {prefix + field.name.upper(): spelled(field.default) for field in dataclasses.fields(settings)}
+    found = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else structs.fields(settings)
+    return {prefix + field.name.upper(): spelled(field.default) for field in found}
 
 
 def named(prefix: str) -> dict[str, str]:
