@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import app
 from chalicelib import clock, journal, metrics, settings
 from chalicelib.errors import Unavailable
-from chalicelib.jitsi import actions, release, waiting
+from chalicelib.jitsi import actions, golive, release, waiting
 from chalicelib.outbox import kicks, outgoing, owed
 from chalicelib.realtime import fanout, fronts
 from chalicelib.realtime.ports import Outcome, Post
@@ -158,7 +158,7 @@ def everything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert call(app.app, "POST", "/waiting-queue/golive", "{}").status == 401
     with patched() as patch:
-        patch.setattr(actions, "go_live", fails(Unavailable("storage does not answer")))
+        patch.setattr(golive, "go_live", fails(Unavailable("storage does not answer")))
         assert world.golive(conference).status == 503
     with patched() as patch:
         patch.setattr(actions, "subscribe", fails(Unavailable("storage does not answer")))
@@ -227,7 +227,7 @@ def test_what_a_request_counted_is_part_of_its_line_and_an_ordinary_one_counts_n
     assert call(app.app, "GET", "/healthz").status == 200
     assert embedded(capsys.readouterr().err) == []
 
-    monkeypatch.setattr(actions, "go_live", fails(RuntimeError()))
+    monkeypatch.setattr(golive, "go_live", fails(RuntimeError()))
     rows.golive(conference)
     (line,) = embedded(capsys.readouterr().err)
     assert (line["logger"], line["route"], line["status"]) == (

@@ -261,7 +261,6 @@ def interpreter(version: str) -> str:
     return ""
 
 
-@pytest.mark.skipif(not counts.FULL, reason="reduced counts: this machine's package alone")
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 @pytest.mark.parametrize("machine", package.WHEELS)
 def test_every_python_and_architecture_has_a_package(tmp_path: Path, python: str, machine: str):
@@ -283,6 +282,10 @@ def test_every_python_and_architecture_has_a_package(tmp_path: Path, python: str
     assert tags == {f"{build.tag}-{package.WHEELS[machine]}-linux-gnu"}
     assert {each["Runtime"] for each in functions_made.values()} == {f"python{python}"}
     assert {each["Architectures"][0] for each in functions_made.values()} == {machine}
+
+
+if not counts.FULL:  # else this machine's package alone, which all other tests look at
+    del test_every_python_and_architecture_has_a_package
 
 
 @pytest.mark.skipif(counts.FULL, reason="whole packages are made instead")

@@ -6,7 +6,6 @@ Whatever dies in between is found by the sweep once the lease is over.
 """
 
 import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -98,7 +97,7 @@ class Schedule(msgspec.Struct, frozen=True):
         if tries > len(self.delays_s):
             return None
         usual = self.delays_s[max(0, tries - 1)]
-        return max(at_least_s, usual * random.uniform(1 - self.jitter, 1 + self.jitter))
+        return max(at_least_s, usual * ids.chance.uniform(1 - self.jitter, 1 + self.jitter))
 
 
 def owing(kind: str, key: Key, at: float) -> list[Action]:
