@@ -1,6 +1,5 @@
 """Many calls that wait for a worker at once: on a gateway with an emulator behind, workers outside of it."""
 
-import json
 import random
 import threading
 import time
@@ -8,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,7 @@ import pytest
 from chalicelib.owt.actions.orders import SILENCE
 from chalicelib.store import keys
 from infra.children import Gateway
-from tests.support import mauth
-from tests.support.clients import http_call
+from tests.support.caller import Caller
 from tests.support.counts import full
 
 AT_ONCE = 50
@@ -36,30 +33,8 @@ Word = dict[str, Any] | None
 Decide = Callable[[dict[str, Any]], Word]
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(Caller):
     """A service, which calls a gateway and whose workers do."""
-
-    http: str
-    identity: str
-    key: str
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """The status, and the answer's JSON or text."""
-        headers = {"Authorization": mauth.header(self.identity, self.key), "Content-Type": "application/json"}
-        raw = None if body is None else json.dumps(body)
-        status, _, answer = http_call(self.http, method, path, raw, headers)
-        return status, json.loads(answer) if answer[:1] in (b"{", b"[") else answer.decode()
-
-    def done(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer of a call that has to succeed."""
-        status, answer = self.ask(method, path, body)
-        assert status in (200, 204), answer
-        return answer
-
-    def room(self) -> str:
-        """A new room."""
-        return str(self.done("POST", "/v1/rooms", {"name": "r"})["_id"])
 
     def begin(self, room: str) -> tuple[int, Any]:
         """A streaming-in."""
@@ -99,7 +74,7 @@ class Service:
         """A worker's word on a command."""
         word = decide(command)
         if word is not None:
-            self.done("POST", f"/media/v1/commands/{command['id']}/ack", word)
+            assert self.ask("POST", f"/media/v1/commands/{command['id']}/ack", word) == (204, "")
 
 
 @pytest.fixture

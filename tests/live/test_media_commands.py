@@ -1,20 +1,17 @@
 """Workers that wait for commands and acknowledge them, and webhooks: on gateways with an emulator behind."""
 
 import base64
-import json
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
 
-from tests.support import mauth, receiver
-from tests.support.clients import http_call
+from tests.support import receiver
+from tests.support.caller import Caller
 from tests.support.counts import full
 from tests.support.receiver import answering
 
@@ -26,30 +23,8 @@ REFUSED_AT_FIRST = full(1, 3)
 PATIENCE_S = 60.0
 
 
-@dataclass(frozen=True)
-class Caller:
-    """A service that calls a gateway."""
-
-    http: str
-    service: str
-    key: str
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """The status, and the answer's JSON."""
-        headers = {"Authorization": mauth.header(self.service, self.key), "Content-Type": "application/json"}
-        raw = None if body is None else json.dumps(body)
-        status, _, answer = http_call(self.http, method, path, raw, headers)
-        return status, json.loads(answer) if answer[:1] in (b"{", b"[") else answer.decode()
-
-    def done(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer of a call that has to succeed."""
-        status, answer = self.ask(method, path, body)
-        assert status in (200, 204), answer
-        return answer
-
-    def room(self) -> str:
-        """A new room."""
-        return str(self.done("POST", "/v1/rooms", {"name": "r"})["_id"])
+class Worker(Caller):
+    """A service that has commands, and waits for them."""
 
     def change(self, room: str) -> None:
         """Something that a command follows from."""
@@ -64,10 +39,10 @@ class Caller:
 def start(gateway, stack):
     """Start gateways that write commands; the super service on each."""
 
-    def begin(**environ: str) -> Caller:
+    def begin(**environ: str) -> Worker:
         http = gateway(GATEWAY_ACCESS_LOG="false", MEDIA_MODE="fire", **environ).http
         given = stack.environment
-        return Caller(http, given["OWT_SUPER_SERVICE_ID"], given["OWT_SUPER_SERVICE_KEY"])
+        return Worker(http, given["OWT_SUPER_SERVICE_ID"], given["OWT_SUPER_SERVICE_KEY"])
 
     return begin
 

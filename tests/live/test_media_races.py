@@ -11,9 +11,10 @@ import pytest
 
 from chalicelib.owt.store import rooms
 from chalicelib.store import keys, writes
-from tests.live.test_owt_races import AT_ONCE, Caller, boss, caller, redeem, side_by_side
+from tests.live.test_owt_races import AT_ONCE, boss, caller, redeem, side_by_side
 from tests.media.api import AUDIO, added, removed, updated
 from tests.media.test_node_gone import MANY, fill
+from tests.support.caller import Caller
 from tests.support.counts import full
 
 ROUNDS = full(3, 200)

@@ -1,18 +1,15 @@
 """Calls of the management API that race each other, on the gateway's sockets with an emulator behind."""
 
 import functools
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from chalicelib.owt.errors import Refused
-from chalicelib.owt.store import participants
-from tests.support import mauth
-from tests.support.clients import http_call
+from tests.owt import entering
+from tests.support.caller import Caller
 from tests.support.counts import full
 from tests.support.fronts import unique
 
@@ -21,34 +18,6 @@ CROWDS = full(4, 200)
 AT_ONCE = 6
 SOURCE = {"connection": {"url": "rtsp://127.0.0.1/a"}, "media": {"audio": True, "video": True}}
 REFUSED = (500, 1201)
-
-
-@dataclass(frozen=True)
-class Caller:
-    """A service that calls a gateway."""
-
-    http: str
-    service: str
-    key: str
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """The status, and the answer's JSON or text."""
-        headers = {"Authorization": mauth.header(self.service, self.key), "Content-Type": "application/json"}
-        raw = None if body is None else json.dumps(body)
-        status, _, answer = http_call(self.http, method, path, raw, headers)
-        text = answer.decode()
-        return status, json.loads(text) if text[:1] in ("{", "[") else text
-
-    def done(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer of a call that has to succeed."""
-        status, answer = self.ask(method, path, body)
-        assert status == 200, answer
-        return answer
-
-    def room(self, **options: Any) -> str:
-        """A new room."""
-        identity: str = self.done("POST", "/v1/rooms", {"name": "race", "options": options})["_id"]
-        return identity
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +163,7 @@ def test_no_more_join_than_participants_are_admitted(caller, pool):
 
         def join(room=room) -> bool:
             try:
-                participants.join(caller.service, room, "u", "presenter")
+                entering.join(caller.service, room, "u", "presenter")
             except Refused:
                 return False
             return True

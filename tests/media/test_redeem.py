@@ -178,7 +178,7 @@ def test_who_joined_on_a_node_goes_with_it(acme: Api):
 
 MALFORMED: dict[str, list[Any]] = {
     "token": [None, "", 5, True, [], {}],
-    "participant": ["", "admin", " ", "a b", "é", "x" * 257, 5, True, [], {}],
+    "participant": ["", "admin", " ", "a b", "a/b", "é", "x" * 257, 5, True, [], {}],
     "node": ["", "x" * 257, 5, True, [], {}],
 }
 NO_JSON = [b"", b"{", b"\xff", b'{"token": "x", "token": "y"}', b"[" * 100]

@@ -4,9 +4,10 @@ import pytest
 
 from chalicelib.media import streams
 from chalicelib.outbox import owed
-from chalicelib.owt.store import commands, participants
+from chalicelib.owt.store import commands
 from chalicelib.store import keys
 from tests.media.mapped import Mapped
+from tests.owt import entering
 from tests.owt.api import Api, ok
 from tests.support.faults import Fault, Injector, Kind
 from tests.wcs.server import SESSION
@@ -102,7 +103,7 @@ def test_a_worker_that_acknowledges_first_keeps_nobody_from_ending_it(world):
 
 
 def test_who_is_dropped_takes_the_streams_that_are_theirs_along(world):
-    who = participants.join(world.api.service, world.room, "alice", "presenter")
+    who = entering.join(world.api.service, world.room, "alice", "presenter")
     world.map({"owner": who.id, "name": "b*"}, {})
     world.say()
     world.say(mediaSessionId=OTHER, name="x")

@@ -8,12 +8,12 @@ import pytest
 
 from chalicelib import settings
 from chalicelib.outbox import kicks, owed
-from chalicelib.owt.store import participants
 from chalicelib.store import keys
 from chalicelib.wcs import settings as wcs_settings
 from chalicelib.wcs import store as wcs
 from tests.conftest import Stack
 from tests.media.mapped import APP, Mapped
+from tests.owt import entering
 from tests.owt.api import Api, ok
 from tests.support.faults import Fault, Injector, Interlude, Kind
 from tests.support.storage import Storage
@@ -303,7 +303,7 @@ def test_a_stream_without_tracks_stays_outside_until_it_has_some(world):
 
 
 def test_it_belongs_to_the_owner_that_is_set_and_goes_with_that_one(world):
-    who = participants.join(world.api.service, world.room, "alice", "presenter")
+    who = entering.join(world.api.service, world.room, "alice", "presenter")
     world.map({"owner": who.id})
     world.say()
     assert world.streams()[SESSION]["info"]["owner"] == who.id
@@ -316,7 +316,7 @@ def test_it_belongs_to_the_owner_that_is_set_and_goes_with_that_one(world):
 
 def test_an_owner_has_to_be_there_and_to_be_allowed_to(world):
     roles = ("presenter", "audio_only_presenter", "viewer")
-    owners = {role: participants.join(world.api.service, world.room, "u", role).id for role in roles}
+    owners = {role: entering.join(world.api.service, world.room, "u", role).id for role in roles}
     owners["nobody"] = "nobody"
     world.map(*({"name": name, "owner": owner} for name, owner in owners.items()), MEDIA_MODE="fire")
     told = [(name, has_video) for name in owners for has_video in (True, False)]

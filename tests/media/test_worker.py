@@ -21,8 +21,7 @@ import pytest
 from examples import worker
 from infra.children import Child
 from tests.prosody.tools import tool
-from tests.support import mauth
-from tests.support.clients import http_call
+from tests.support.caller import Caller
 
 ROOT: Final = Path(__file__).parents[2]
 WAIT_S: Final = 60.0
@@ -155,33 +154,22 @@ def test_whoever_joins_begins_with_the_tables_and_the_last_key_frame():
 # The whole loop
 
 
-@dataclass
-class Plane:
+@dataclass(frozen=True)
+class Plane(Caller):
     """A gateway, a service of its own, and a worker of that service."""
 
-    http: str
-    service: str
-    key: str
     folder: Path
     child: Child
 
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """The status, and the answer's JSON or text."""
-        headers = {"Authorization": mauth.header(self.service, self.key), "Content-Type": "application/json"}
-        raw = None if body is None else json.dumps(body)
-        status, _, answer = http_call(self.http, method, path, raw, headers)
-        text = answer.decode()
-        return status, json.loads(text) if text[:1] in ("{", "[") else text
-
     def done(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer of a call that has to succeed."""
+        """The answer of a call that has to succeed; else what the worker logged is told too."""
         status, answer = self.ask(method, path, body)
         assert status == 200, (answer, self.child.log())
         return answer
 
-    def room(self) -> str:
+    def path(self) -> str:
         """The path of a new room."""
-        return f"/v1.1/rooms/{self.done('POST', '/v1/rooms', {'name': 'loop'})['_id']}"
+        return f"/v1.1/rooms/{self.room()}"
 
     def work(self, node: str = "n1") -> None:
         """Start the worker."""
@@ -328,7 +316,7 @@ def sending(source: Path) -> AbstractContextManager[tuple[str, subprocess.Popen[
 
 def test_from_a_source_to_a_stream_with_true_facts_and_a_recording_that_plays(plane, address, tmp_path):
     loop = plane("confirm")
-    room = loop.room()
+    room = loop.path()
 
     stream = loop.done("POST", f"{room}/streaming-ins", streaming_in(address))
     assert facts(stream["media"]) == MEDIA
@@ -359,7 +347,7 @@ def test_from_a_source_to_a_stream_with_true_facts_and_a_recording_that_plays(pl
 
 def test_a_live_source_is_filled_in_and_goes_with_what_took_it_when_it_ends(plane, source):
     loop = plane("fire")
-    room = loop.room()
+    room = loop.path()
     with sending(source) as (url, sender):
         stream = loop.done("POST", f"{room}/streaming-ins", streaming_in(url))
         assert "parameters" not in stream["media"]["video"]["original"][0]
@@ -379,7 +367,7 @@ def test_what_the_worker_cannot_do_leaves_nothing_and_what_it_carried_goes_when_
     plane, address
 ):
     loop = plane("confirm")
-    room = loop.room()
+    room = loop.path()
     status, answer = loop.ask("POST", f"{room}/streaming-ins", streaming_in("http://127.0.0.1:1/none.mp4"))
     assert (status, answer["error"]["code"]) == (500, 1201)
     assert "Connection refused" in answer["error"]["message"]

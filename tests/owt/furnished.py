@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import app
 from chalicelib.owt.routes import common
-from chalicelib.owt.store import participants
+from tests.owt import entering
 from tests.owt.api import (
     NO_PARTICIPANT,
     NO_RESOURCE,
@@ -45,7 +45,7 @@ class Furnished:
 def furnish(api: Api, **options: Any) -> Furnished:
     """A new room of a service, in which there is one of everything."""
     made = Furnished(api, api.room(**({"sip": SIP} | options)))
-    joined = participants.join(api.service, made.room, "alice", "presenter")
+    joined = entering.join(api.service, made.room, "alice", "presenter")
     made.names = {"room": made.room, "service": api.service, "participant": joined.id}
     made.names["stream"] = api.streaming_in(made.room)
     for name, path, body in (

@@ -10,12 +10,11 @@ from chalicelib.owt import command, purge
 from chalicelib.owt.participant import Flag
 from chalicelib.owt.store import commands, participants
 from chalicelib.owt.store.commands import CommandRow, PusherRow
-from chalicelib.owt.store.streams import add
 from chalicelib.owt.stream import Audio, Forward, Media
 from chalicelib.store import keys, writes
 from infra.credentials import Credentials
 from tests.conftest import Stack
-from tests.owt import furnished
+from tests.owt import entering, furnished
 from tests.owt.api import NOTHING, REFUSED, Api, ok, refusal
 from tests.owt.furnished import CASES, Case, Furnished, replace
 from tests.owt.test_streams_budget import CLEAR, MIX, MUTE, UNMIX, UNMUTE
@@ -400,7 +399,7 @@ def test_the_rooms_of_a_deleted_service_are_closed_before_the_super_service(
 def test_what_goes_with_something_else_is_no_command_of_its_own(there, monkeypatch):
     service, ann = there.api.service, there.names["participant"]
     published = Forward("s1", Media(Audio(OPUS)), ann, "webrtc")
-    add(service, there.room, published, participant=ann)
+    entering.bring(service, there.room, published)
     body = {"media": {"audio": {"from": "s1"}, "video": False}}
     ok(there.api.post(f"/rooms/{there.room}/recordings", body))
     mode(monkeypatch, "fire")

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from chalicelib.owt.store import streams
 from chalicelib.owt.stream import Audio, Forward, Layer, Media, Video
+from tests.owt import entering
 from tests.owt.api import (
     BAD,
     NO_PARTICIPANT,
@@ -282,7 +282,7 @@ def test_d24_isac_has_no_channel_number_in_the_default_lists(api):
 def test_d25_a_format_that_is_wanted_of_a_streaming_out_has_no_effect(api):
     room = api.room(transcoding={"audio": False, "video": {"format": False}})
     made = Media(Audio({"codec": "pcmu"}, "mic"), Video((Layer({"codec": "vp8"}),), "camera"))
-    there = streams.add(api.service, room, Forward("", made, "alice", "webrtc")).id
+    there = entering.bring(api.service, room, Forward("", made, "alice", "webrtc")).id
 
     def wanted(audio, video):
         return {

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import Unavailable
-from chalicelib.owt.errors import NoParticipant, NoRoom, Refused
+from chalicelib.owt.errors import NoParticipant, NoRoom, NoToken, Refused
 from chalicelib.owt.participant import FLAGS, Participant, spell_permission
 from chalicelib.owt.room import parse_new
 from chalicelib.owt.store import participants, rooms
 from chalicelib.store import keys
+from tests.owt import entering
 from tests.owt.api import Api, ok
 from tests.support.counts import full
 from tests.support.storage import Storage, listening
@@ -32,7 +33,7 @@ def storage(api: Api) -> Iterator[Storage]:
 
 def test_a_patch_is_the_rooms_read_and_one_conditional_update(api, storage):
     room = api.room()
-    alice = participants.join(api.service, room, "alice", "presenter").id
+    alice = entering.join(api.service, room, "alice", "presenter").id
     updates = [
         {"op": "replace", "path": PUBLISH, "value": {"audio": False, "video": False}},
         {"op": "replace", "path": f"{PUBLISH}/audio", "value": True},
@@ -58,24 +59,17 @@ def test_a_patch_is_the_rooms_read_and_one_conditional_update(api, storage):
 )
 def test_reading_looks_at_the_room_too(api, storage, method, path, spent):
     room = api.room()
-    alice = participants.join(api.service, room, "alice", "presenter").id
+    alice = entering.join(api.service, room, "alice", "presenter").id
     body: list[object] | None = [] if method == "PATCH" else None
     with storage.counting() as counted:
         ok(api.call(method, f"/rooms/{room}{path.format(id=alice)}", body))
     assert counted == spent
 
 
-def test_joining_is_the_rooms_read_and_one_transaction(api, storage):
-    room = api.room()
-    with storage.counting() as spent:
-        participants.join(api.service, room, "alice", "presenter")
-    assert spent == {"GetItem": 1, "TransactWriteItems": 1}
-
-
 # Many at once
 
 
-EXPECTED = (Refused, NoParticipant, NoRoom, Unavailable)
+EXPECTED = (Refused, NoParticipant, NoRoom, NoToken, Unavailable)
 
 
 def new_room(**options: Any) -> str:
@@ -84,7 +78,7 @@ def new_room(**options: Any) -> str:
 
 
 def join(room: str, user: str = "u", **more: str) -> Callable[[], object]:
-    return partial(participants.join, SERVICE, room, user, "viewer", **more)
+    return partial(entering.join, SERVICE, room, user, "viewer", **more)
 
 
 def leave(room: str, name: str) -> Callable[[], object]:
@@ -114,8 +108,8 @@ def test_of_many_with_one_id_exactly_one_comes_in(stack):
 def test_of_many_who_drop_one_participant_exactly_one_does(stack):
     for _ in range(ROUNDS):
         room = new_room()
-        gone = participants.join(SERVICE, room, "alice", "viewer").id
-        participants.join(SERVICE, room, "bob", "viewer")
+        gone = entering.join(SERVICE, room, "alice", "viewer").id
+        entering.join(SERVICE, room, "bob", "viewer")
         outcomes = all_at_once([leave(room, gone)] * 3, *EXPECTED)
         assert sum(isinstance(each, NoParticipant) for each in outcomes) == 2
         assert [each.user for each in participants.listed(SERVICE, room)] == ["bob"]
@@ -124,7 +118,7 @@ def test_of_many_who_drop_one_participant_exactly_one_does(stack):
 
 def test_two_lists_of_updates_at_once_are_applied_one_after_the_other(stack):
     room = new_room()
-    name = participants.join(SERVICE, room, "alice", "presenter").id
+    name = entering.join(SERVICE, room, "alice", "presenter").id
     lists = [{flag: flag.track == track for flag in FLAGS} for track in ("audio", "video")]
     wanted = [spell_permission(each) for each in lists]
     updates = [partial(participants.update, SERVICE, room, name, each) for each in lists]
@@ -140,8 +134,8 @@ def test_whoever_joins_while_the_room_goes_is_refused_or_goes_with_it(stack):
         all_at_once([partial(rooms.delete, SERVICE, room), join(room), join(room)], *EXPECTED)
         with pytest.raises(NoRoom):
             participants.listed(SERVICE, room)
-        with pytest.raises(NoRoom):
-            participants.join(SERVICE, room, "u", "viewer")
+        with pytest.raises(NoToken):
+            entering.join(SERVICE, room, "u", "viewer")
 
 
 def test_a_join_while_roles_change_has_the_permission_of_one_of_them(stack):

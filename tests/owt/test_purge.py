@@ -18,6 +18,7 @@ from chalicelib.store import table as tables
 from chalicelib.store.keys import Key
 from infra.credentials import Credentials
 from tests.conftest import Stack
+from tests.owt import entering
 from tests.owt.api import NO_ROOM, Api, ok, refusal
 from tests.support.counts import full
 from tests.support.faults import Fault, Injector, Kind
@@ -207,7 +208,7 @@ def test_a_stream_that_ends_ends_what_takes_something_of_it(caller):
 
 def test_a_participant_who_goes_takes_streams_and_what_hung_on_them_along(caller):
     room_id = caller.room()
-    participants.join(caller.service, room_id, "bob", "presenter", participant_id="bob")
+    entering.join(caller.service, room_id, "bob", "presenter", participant_id="bob")
     fill(caller.service, room_id, 60, owner="bob")
     kept = caller.streaming_in(room_id)
     for source in ("bob00000", "bob00059", kept):
@@ -241,7 +242,7 @@ def test_a_call_whose_source_ends_ends_as_a_whole(caller):
 def test_a_participant_with_2000_streams_goes_in_several_runs(caller, monkeypatch):
     count = full(200, MANY)
     room_id = caller.room()
-    participants.join(caller.service, room_id, "bob", "presenter", participant_id="bob")
+    entering.join(caller.service, room_id, "bob", "presenter", participant_id="bob")
     fill(caller.service, room_id, count, owner="bob")
     record(caller, room_id, "bob00000")
     key = keys.owt_ended(room_id, ended.PARTICIPANT, "bob")

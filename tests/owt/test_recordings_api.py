@@ -3,8 +3,8 @@
 import pytest
 
 from chalicelib import settings
-from chalicelib.owt.store import streams
 from chalicelib.owt.stream import Audio, Forward, Layer, Media, Video
+from tests.owt import entering
 from tests.owt.api import BAD, NO_RESOURCE, NO_ROOM, REFUSED, ok, refusal
 
 OPUS = {"codec": "opus", "sampleRate": 48000, "channelNum": 2}
@@ -44,7 +44,7 @@ def start(api, room, media, **more):
 def camera(api, room, audio=OPUS, video=CB):
     """The id of a stream that somebody publishes."""
     media = Media(Audio(audio, "mic"), Video((Layer(video),), "camera"))
-    return streams.add(api.service, room, Forward("", media, "alice", "webrtc")).id
+    return entering.bring(api.service, room, Forward("", media, "alice", "webrtc")).id
 
 
 def replace(where, value):

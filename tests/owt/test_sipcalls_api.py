@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.owt.store import participants
+from tests.owt import entering
 from tests.owt.api import BAD, NO_PARTICIPANT, NO_RESOURCE, NO_ROOM, NO_STREAM, REFUSED, ok, refusal
 
 OPUS = {"codec": "opus", "sampleRate": 48000, "channelNum": 2}
@@ -270,7 +270,7 @@ def test_a_call_ends_with_the_source_of_its_output(api, room, table):
 
 
 def test_a_participant_of_the_role_sip_is_no_call(api, room):
-    joined = participants.join(api.service, room, "carol", "sip")
+    joined = entering.join(api.service, room, "carol", "sip")
     assert ok(api.get(path(room))) == []
     assert refusal(api.delete(path(room, joined.id))) == NO_RESOURCE
 

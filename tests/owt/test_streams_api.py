@@ -12,6 +12,7 @@ from chalicelib.owt.store import new_ids, participants
 from chalicelib.owt.store import streams as store
 from chalicelib.owt.stream import Audio, Forward, Layer, Media, Video
 from chalicelib.store import writes
+from tests.owt import entering
 from tests.owt.api import BAD, NO_RESOURCE, NO_ROOM, NO_STREAM, NOTHING, REFUSED, Api, ok, refusal
 from tests.support.events import Answer
 
@@ -230,7 +231,7 @@ def test_a_fresh_room_lists_nothing_and_after_the_first_streaming_in_the_mixed_s
 
 def test_a_list_that_cannot_be_sent_is_a_400_that_says_so(api, room):
     for number in range(22):
-        store.add(
+        entering.bring(
             api.service,
             room,
             Forward(id=f"s{number}", media=Media(Audio({"codec": "opus"})), attributes={"x": "x" * 290_000}),
@@ -244,7 +245,7 @@ def test_a_list_that_cannot_be_sent_is_a_400_that_says_so(api, room):
 
 
 def test_a_participant_makes_a_room_active(api, room, credentials):
-    participants.join(credentials.super_service_id, room, "ann", "presenter")
+    entering.join(credentials.super_service_id, room, "ann", "presenter")
     assert listed(api, room) == [f"{room}-common"]
 
 
@@ -620,12 +621,11 @@ def test_a_deleted_room_answers_404_from_then_on_and_leaves_nothing(api, room, t
 
 def test_streams_of_participants_are_listed_with_their_owner(api, room, credentials):
     service = credentials.super_service_id
-    ann = participants.join(service, room, "ann", "presenter").id
-    made = store.add(
+    ann = entering.join(service, room, "ann", "presenter").id
+    made = entering.bring(
         service,
         room,
         Forward("", WEBRTC.media, ann, "webrtc", {"from": "here"}),
-        participant=ann,
         in_views=["common"],
     )
     assert done(api, "GET", f"/rooms/{room}/streams/{made.id}")["info"] == {
@@ -651,11 +651,9 @@ def test_streams_of_a_participant_who_was_dropped_are_gone_though_their_rows_sti
     api, room, credentials, table
 ):
     service = credentials.super_service_id
-    ann, bob = (participants.join(service, room, name, "presenter").id for name in ("ann", "bob"))
+    ann, bob = (entering.join(service, room, name, "presenter").id for name in ("ann", "bob"))
     made, kept = (
-        store.add(
-            service, room, Forward("", WEBRTC.media, who, "webrtc"), participant=who, in_views=["common"]
-        ).id
+        entering.bring(service, room, Forward("", WEBRTC.media, who, "webrtc"), in_views=["common"]).id
         for who in (ann, bob)
     )
     owed_rows = participants.leave(service, room, ann)
@@ -685,24 +683,22 @@ def test_what_the_media_plane_may_not_add(api, credentials):
     service = credentials.super_service_id
     room = api.room(inputLimit=2)
     given = Forward("abc_DEF-1", WEBRTC.media, "p", "webrtc")
-    assert store.add(service, room, given).id == "abc_DEF-1"
+    assert entering.bring(service, room, given).id == "abc_DEF-1"
     wrong = [given, *(Forward(name, WEBRTC.media) for name in ("a b", "ä", "x" * 300, f"{room}-common"))]
     for each in wrong:
         with pytest.raises(Refused):
-            store.add(service, room, each)
+            entering.bring(service, room, each)
     with pytest.raises(Refused):
-        store.add(service, room, WEBRTC, in_views=["nowhere"])
-    with pytest.raises(Refused):
-        store.add(service, room, WEBRTC, participant="nobody")
+        entering.bring(service, room, WEBRTC, in_views=["nowhere"])
     with pytest.raises(NoRoom):
-        store.add(service, "5188b9af6e53c84ffd600499", WEBRTC)
+        entering.bring(service, "5188b9af6e53c84ffd600499", WEBRTC)
     with pytest.raises(NoRoom):
-        store.add("5188b9af6e53c84ffd600499", room, WEBRTC)
+        entering.bring("5188b9af6e53c84ffd600499", room, WEBRTC)
     with pytest.raises(BadData):
-        store.add(service, room, Forward("", WEBRTC.media, attributes={"a": "x" * 400_000}))
-    store.add(service, room, WEBRTC)
+        entering.bring(service, room, Forward("", WEBRTC.media, attributes={"a": "x" * 400_000}))
+    entering.bring(service, room, WEBRTC)
     with pytest.raises(Refused):
-        store.add(service, room, WEBRTC)
+        entering.bring(service, room, WEBRTC)
     assert len(listed(api, room)) == 3
 
 
@@ -710,7 +706,7 @@ def test_streams_of_analytics_do_not_count_for_the_input_limit(api, credentials)
     service = credentials.super_service_id
     room = api.room(inputLimit=1)
     for _ in range(3):
-        store.add(service, room, Forward("", WEBRTC.media, "a", "analytics"))
+        entering.bring(service, room, Forward("", WEBRTC.media, "a", "analytics"))
     made = streaming_in(api, room)
     analysed = [name for name in listed(api, room)[1:] if name != made]
     for name in analysed:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.owt.store import participants, streams
 from chalicelib.owt.stream import Audio, Forward, Media
+from tests.owt import entering
 from tests.owt.api import BAD, NO_STREAM, REFUSED, Api, ok, refusal
 from tests.support.storage import Call, Storage, item_size, listening
 
@@ -151,9 +151,9 @@ def test_a_stream_of_a_participant_is_changed_with_an_eye_on_who_it_belongs_to(
     api, room, storage, credentials
 ):
     service = credentials.super_service_id
-    ann = participants.join(service, room, "ann", "presenter").id
+    ann = entering.join(service, room, "ann", "presenter").id
     published = Forward("", Media(Audio({"codec": "opus"})), ann, "webrtc")
-    made = streams.add(service, room, published, participant=ann).id
+    made = entering.bring(service, room, published).id
     mark = len(storage.calls)
     with storage.counting() as spent:
         patch(api, room, made, MUTE)

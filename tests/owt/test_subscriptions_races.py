@@ -13,9 +13,10 @@ from chalicelib.owt.actions import recordings, sipcalls, streaming_outs
 from chalicelib.owt.actions import streams as stream_actions
 from chalicelib.owt.errors import NoParticipant, NoResource, NoStream, Refused
 from chalicelib.owt.room import parse_new
-from chalicelib.owt.store import rooms, streams
+from chalicelib.owt.store import rooms
 from chalicelib.owt.stream import Audio, Forward, Layer, Media, Video
 from chalicelib.store.keys import Key
+from tests.owt import entering
 from tests.owt.api import NO_RESOURCE, REFUSED, ok, refusal
 from tests.owt.furnished import SIP
 from tests.support.counts import full
@@ -35,7 +36,7 @@ def new_room(**options: Any) -> str:
 
 
 def publish(room: str, owner: str = "alice") -> str:
-    return streams.add(SERVICE, room, Forward("", MEDIA, owner, "webrtc")).id
+    return entering.bring(SERVICE, room, Forward("", MEDIA, owner, "webrtc")).id
 
 
 def taking(source: str) -> dict[str, Any]:

@@ -22,53 +22,40 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 PREFLIGHT: Final = "OPTIONS"
 LARGEST_BODY: Final = 1 << 20
 
-rest = Blueprint(__name__)
-"""Preflights, and the methods that a path does not have; `close` fills it."""
 
-_served: dict[str, set[str]] = {}
+class Edge:
+    """Paths and their views: callers authenticated, answers in the envelope, and what paths lack."""
 
+    def __init__(self, rest: Blueprint) -> None:
+        """`rest` is for preflights and for methods that a path does not have; `close` fills it."""
+        self.rest: Final = rest
+        self._served: dict[str, set[str]] = {}
 
-def route(bp: Blueprint, path: str, methods: Sequence[str]) -> Callable[[View], View]:
-    """Serve `path` below `/v1` and `/v1.1` by a view of (request, caller, version, **ids of the path)."""
+    def serve(self, bp: Blueprint, path: str, methods: Sequence[str], view: View, **given: Any) -> None:
+        """Serve `path` by a view of (request, caller, **what is given, **ids of the path)."""
 
-    def decorate(view: View) -> View:
-        for version in VERSIONS:
-            _serve(bp, f"/{version}{path}", methods, view, version=version)
-        return view
+        def answer(**names: str) -> Reply:
+            request = web.read(bp.current_request)
+            return view(request, auth.authenticate(request), **given, **names)
 
-    return decorate
+        self._served.setdefault(path, set()).update(methods)
+        _register(bp, path, methods, answer)
 
+    def close(self) -> Blueprint:
+        """The blueprint of what is left of every path; to be called once, after all."""
+        for path, served in self._served.items():
+            _register(self.rest, path, [PREFLIGHT], _preflight)
+            _register(self.rest, path, [method for method in METHODS if method not in served], _unknown)
+        return self.rest
 
-def unversioned(bp: Blueprint, path: str, methods: Sequence[str]) -> Callable[[View], View]:
-    """Serve `path`, which has no version, by a view of (request, caller, **ids of the path)."""
-
-    def decorate(view: View) -> View:
-        _serve(bp, path, methods, view)
-        return view
-
-    return decorate
-
-
-def _serve(bp: Blueprint, path: str, methods: Sequence[str], view: View, **given: Any) -> None:
-    def answer(**names: str) -> Reply:
-        request = web.read(bp.current_request)
-        return view(request, auth.authenticate(request), **given, **names)
-
-    _served.setdefault(path, set()).update(methods)
-    _register(bp, path, methods, answer)
+    def served(self) -> dict[str, frozenset[str]]:
+        """The methods that are served, by path."""
+        return {path: frozenset(methods) for path, methods in self._served.items()}
 
 
 def _register(bp: Blueprint, path: str, methods: Sequence[str], answer: View) -> None:
     speaking = web.speaks(lambda: bp.current_request, spelling.spell)(answer)
     bp.route(path, methods=list(methods), content_types=["*/*"])(speaking)
-
-
-def close() -> Blueprint:
-    """The blueprint of what is left of every path that was given a route; to be called once, after all."""
-    for path, served in _served.items():
-        _register(rest, path, [PREFLIGHT], _preflight)
-        _register(rest, path, [method for method in METHODS if method not in served], _unknown)
-    return rest
 
 
 def _preflight(**_: str) -> Reply:
@@ -81,14 +68,35 @@ def _unknown(**_: str) -> Reply:
     raise NoResource("there is no such method here")
 
 
-def served() -> dict[str, frozenset[str]]:
-    """The methods that are served, by path."""
-    return {path: frozenset(methods) for path, methods in _served.items()}
+_edge: Final = Edge(Blueprint(__name__))
+close: Final = _edge.close
+served: Final = _edge.served
 
 
-def body(request: Request) -> Json:
-    """The body as JSON of at most 1 MiB.  Raises `ValidationError`."""
-    return untrusted.parse(request.body, limit=LARGEST_BODY)
+def route(bp: Blueprint, path: str, methods: Sequence[str]) -> Callable[[View], View]:
+    """Serve `path` below `/v1` and `/v1.1` by a view of (request, caller, version, **ids of the path)."""
+
+    def decorate(view: View) -> View:
+        for version in VERSIONS:
+            _edge.serve(bp, f"/{version}{path}", methods, view, version=version)
+        return view
+
+    return decorate
 
 
-__all__ = ["Caller", "Version", "body", "close", "rest", "route", "served", "unversioned"]
+def unversioned(bp: Blueprint, path: str, methods: Sequence[str]) -> Callable[[View], View]:
+    """Serve `path`, which has no version, by a view of (request, caller, **ids of the path)."""
+
+    def decorate(view: View) -> View:
+        _edge.serve(bp, path, methods, view)
+        return view
+
+    return decorate
+
+
+def body(request: Request, limit: int = LARGEST_BODY) -> Json:
+    """The body as JSON of at most 1 MiB, or of so many bytes.  Raises `ValidationError`."""
+    return untrusted.parse(request.body, limit=limit)
+
+
+__all__ = ["Caller", "Edge", "Version", "View", "body", "close", "route", "served", "unversioned"]

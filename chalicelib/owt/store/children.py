@@ -120,15 +120,13 @@ def add(
     counts: Counts,
     *,
     streams: Iterable[str] = (),
-    participant: str = "",
     unchanged: bool = False,
     also: Sequence[Part] = (),
 ) -> None:
     """Put new children into a room, all or none, within its limits.
 
-    Provided that the forward `streams` which they take something of stand, that the `participant` whom they
-    belong to stands, and, if the room has to be `unchanged`, that its document is still the one that was
-    read; `also` is any other part of the transaction.
+    Provided that the forward `streams` which they take something of stand and, if the room has to be
+    `unchanged`, that its document is still the one that was read; `also` is any other part.
 
     Raises `NoRoom`, `Changed`, `Exists`, `Refused` (a limit, or what was to stand does not), `Unavailable`;
     `Cancelled` only for a condition of `also`.
@@ -140,8 +138,6 @@ def add(
     ending = [key for row in rows for key in _ending(room_id, row.sk)]
     parts += [Check(key, ABSENT) for key in ending]
     parts += [Check(key, STANDS) for key in needed]
-    if participant:
-        parts.append(Check(keys.owt_participant(room_id, participant), VISIBLE))
     own = len(parts)
     try:
         writes.transact([*parts, *also])

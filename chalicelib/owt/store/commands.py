@@ -60,7 +60,6 @@ class AckedRow(Item):
 
     ok = BooleanAttribute()
     reason = UnicodeAttribute(null=True)
-    result = UnicodeAttribute(null=True)
 
 
 class PushRow(Item):
@@ -355,7 +354,7 @@ def outcome(command_id: str) -> AckedRow | None:
 # Acknowledging
 
 
-def acking(command_id: str, ok: bool, reason: str | None = None, result: str | None = None) -> list[Part]:
+def acking(command_id: str, ok: bool, reason: str | None = None) -> list[Part]:
     """What a transaction has to write to acknowledge a command, which of several happens once.
 
     The first part is refused where the command does not wait any more.
@@ -365,7 +364,6 @@ def acking(command_id: str, ok: bool, reason: str | None = None, result: str | N
         *keys.owt_acked(service, command_id),
         ok=ok,
         reason=reason,
-        result=result,
         expires_at=int(clock.now()) + command.LIVES_S,
     )
     return [Remove(keys.owt_command(service, command_id), STANDS), Put(row)]

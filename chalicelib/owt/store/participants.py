@@ -7,10 +7,10 @@ from pynamodb.expressions.update import Action
 
 from chalicelib import clock
 from chalicelib.owt import participant
-from chalicelib.owt.errors import NoParticipant, Refused
+from chalicelib.owt.errors import NoParticipant
 from chalicelib.owt.participant import FLAGS, Flag, Participant
-from chalicelib.owt.store import children, ended, new_ids, rooms
-from chalicelib.owt.store.children import Changed, Counts, Exists, Missing
+from chalicelib.owt.store import children, ended, rooms
+from chalicelib.owt.store.children import Changed, Counts, Missing
 from chalicelib.owt.store.commands import Write
 from chalicelib.owt.store.rooms import RoomState
 from chalicelib.owt.stream import ID
@@ -166,42 +166,6 @@ def _assignment(flag: Flag, value: bool | None) -> Action:
 
 
 # Joining and leaving
-
-
-def join(
-    service_id: str,
-    room_id: str,
-    user: str,
-    role: str,
-    *,
-    participant_id: str = "",
-    isp: str | None = None,
-    region: str | None = None,
-) -> Participant:
-    """Let somebody into a room, for the media plane: whoever redeemed a token (`tokens.redeem`).
-
-    The permission is copied from the room's role as it is then.  Of several who join at once no more come in
-    than `participantLimit` allows.  Without a `participant_id` one is made.
-
-    Raises `NoRoom`, `Refused` (an unknown role, a full room, an id that is taken or cannot be one),
-    `Unavailable`.
-    """
-    if participant_id and not ID.fullmatch(participant_id):
-        raise Refused("this cannot be the id of a participant")
-
-    def decide() -> Participant:
-        state = rooms.read(service_id, room_id)
-        row = new_row(state, participant_id or new_ids.child(), user, role)
-        row.isp, row.region = isp, region
-        try:
-            children.add(state, [row], Counts(participants=1), unchanged=True)
-        except Exists:
-            if participant_id:
-                raise Refused("there is a participant with this id") from None
-            raise Changed("a new id was taken") from None
-        return of_row(row)
-
-    return children.decided(decide)
 
 
 def new_row(state: RoomState, participant_id: str, user: str, role: str) -> ParticipantRow:

@@ -248,51 +248,20 @@ def _owner_there(found: Found) -> list[Part]:
 # Adding
 
 
-def add(
-    service_id: str,
-    room_id: str,
-    stream: Forward,
-    *,
-    connection: Connection | None = None,
-    in_views: Iterable[str] = (),
-    participant: str = "",
-) -> Forward:
-    """Bring a forward stream into a room, for the media plane: what a participant publishes, for instance.
-
-    Without an `id` one is made, and without `arrived` it arrives now.  `in_views` are labels of views that it
-    is mixed into from the start; with `participant`, the stream comes in only while that one is there.  Of
-    several that come at once no more get in than `inputLimit` allows, which streams of analytics are not
-    counted for.
-
-    Raises `NoRoom`, `Refused` (the room is full, an id that is taken or cannot be one, an unknown view, the
-    participant has left), `BadData` where there is too much of it to be kept, `Unavailable`.
-    """
-
-    def decide() -> Forward:
-        state = rooms.read(service_id, room_id)
-        mixes = [streams.Mix(label, True) for label in in_views]
-        arriving = msgspec.structs.replace(stream, arrived=stream.arrived or now())
-        return add_to(
-            state,
-            streams.change(arriving, mixes, state.vids, arriving.arrived),
-            connection=connection,
-            participant=participant,
-        )
-
-    return children.decided(decide)
-
-
 def add_to(
     state: RoomState,
     stream: Forward,
     *,
     connection: Connection | None = None,
-    participant: str = "",
     beside: Callable[[Forward], Beside] = lambda _: NOTHING,
 ) -> Forward:
-    """The same in a room as it was read, by one write, with what goes `beside` the stream that comes of it.
+    """Bring a forward stream into a room as it was read, by one write, with what goes `beside` it.
 
-    Raises `Changed` too: then read it again.
+    Without an `id` one is made.  Of several that come at once no more get in than `inputLimit` allows, which
+    streams of analytics are not counted for.
+
+    Raises `NoRoom`, `Refused` (the room is full, an id that is taken or cannot be one), `BadData` where there
+    is too much of it to be kept, `Unavailable`; `Changed`: then read the room again.
     """
     made = stream if stream.id else msgspec.structs.replace(stream, id=new_ids.child())
     if not streams.ID.fullmatch(made.id) or made.id.startswith(f"{state.id}-"):
@@ -305,7 +274,6 @@ def add_to(
             state,
             [row],
             count(made),
-            participant=participant,
             unchanged=True,
             also=[*_noted(state.id, made.views), *written.parts],
         )

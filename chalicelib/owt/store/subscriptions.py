@@ -323,7 +323,7 @@ def change(
         made = decide(found.subscription, found.state.room, found.forward)
         if made == found.subscription:
             return found
-        changes = {"document": _spell(made), "sources": _spell_sources(found.state, made)}
+        changes = _changes(found.state, made)
         row: SubscriptionRow = found.row.but(**changes)
         order(made, lambda also: _replace(found.state, row, changes, also))
         return Found(found.state, row, made, found.forward)
@@ -335,13 +335,22 @@ def _replace(
     state: RoomState, row: SubscriptionRow, changes: Mapping[str, Any], also: Sequence[Part]
 ) -> None:
     """Raises `Changed` when room, sources or subscription are not as they were found."""
-    actions = assign_all(SubscriptionRow, changes)
-    actions.append(expressions.add(SubscriptionRow.rev, 1))
-    write = Change(Key(row.pk, row.sk), actions, Same(SubscriptionRow.rev, row.rev))
+    also = [_written(row, changes), *also]
     try:
-        children.add(state, [], Counts(), streams=row.forward, unchanged=True, also=[write, *also])
+        children.add(state, [], Counts(), streams=row.forward, unchanged=True, also=also)
     except (Cancelled, Refused):
         raise Changed("the subscription or one of its sources has changed") from None
+
+
+def _changes(state: RoomState, made: Subscription) -> dict[str, Any]:
+    """What makes a row keep another subscription.  Raises `BadData`."""
+    return {"document": _spell(made), "sources": _spell_sources(state, made)}
+
+
+def _written(row: SubscriptionRow, changes: Mapping[str, Any]) -> Part:
+    """The part that changes a row, if it is still as it was read."""
+    actions = [*assign_all(SubscriptionRow, changes), expressions.add(SubscriptionRow.rev, 1)]
+    return Change(Key(row.pk, row.sk), actions, Same(SubscriptionRow.rev, row.rev))
 
 
 # What media workers report
@@ -362,11 +371,7 @@ def replacing(state: RoomState, row: SubscriptionRow, made: Subscription, node: 
 
     Raises `BadData`.
     """
-    values: dict[str, Any] = {"document": _spell(made), "sources": _spell_sources(state, made)}
-    if node:
-        values["node"] = node
-    actions = [*assign_all(SubscriptionRow, values), expressions.add(SubscriptionRow.rev, 1)]
-    return Change(Key(row.pk, row.sk), actions, Same(SubscriptionRow.rev, row.rev))
+    return _written(row, _changes(state, made) | ({"node": node} if node else {}))
 
 
 # Ending
