@@ -47,6 +47,10 @@ bench: .venv/.ready ## Every figure beside its goal
 cost: .venv/.ready ## Make docs/cost.md of counted calls and list prices
 	@$(BIN)/python -m tools.cost
 
+.PHONY: policies
+policies: .venv/.ready ## Grant what a run of tests used, as it wrote it to USED; WHOLE=1 takes away the rest (docs/security.md)
+	@$(BIN)/python -m tools.policies $(USED) $(if $(WHOLE),--whole)
+
 package: .venv/.ready ## Build the deployment package and template of STAGE (default dev) in build/
 	$(BIN)/python -m infra.package --stage $(STAGE)
 

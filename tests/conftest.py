@@ -23,7 +23,7 @@ from infra.children import Gateway
 from infra.credentials import Credentials
 from infra.emulator import REGION, Emulator
 from infra.resources import ensure_queue, ensure_table
-from tests.support import network, node
+from tests.support import grants, network, node
 from tests.support.target import remember
 
 OURS = (
@@ -66,6 +66,34 @@ def pytest_configure() -> None:
     known = backend_index.backend_url_patterns
     known[:] = [(service, pattern) for service, pattern in known if service in ON_MOTO]
     network.guard()
+    grants.begin()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After a whole run without a failure: what policies grant beyond what was used fails it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["grants"] = sorted(grants.used)
+        return
+    if whole(session.config) and session.exitstatus == pytest.ExitCode.OK and grants.unused():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of this run has ended: what it saw used counts here."""
+    grants.used.update(grants.Grant(*each) for each in getattr(node, "workeroutput", {}).get("grants", []))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Name what policies grant too much."""
+    for grant in grants.unused() if whole(config) else ():
+        terminalreporter.write_line(f"granted and not used: {', '.join(grant)}", red=True)
+
+
+def whole(config: pytest.Config) -> bool:
+    """Whether all tests run."""
+    narrowed = config.option.keyword or config.option.markexpr or getattr(config.option, "lf", False)
+    return config.args_source == pytest.Config.ArgsSource.TESTPATHS and not narrowed
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,6 +112,14 @@ def _on_this_machine() -> Iterator[None]:
     network.attempts.clear()
     yield
     assert network.attempts == []
+
+
+@pytest.fixture(autouse=True)
+def _as_policies_grant() -> Iterator[None]:
+    """Fail a test in which a function did what its policy does not grant."""
+    grants.denied.clear()
+    yield
+    assert grants.denied == []
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +148,7 @@ class Stack:
         """The work queue."""
         return self.environment["FOYER_QUEUE_URL"]
 
+    @grants.outside
     def rows(self) -> list[dict[str, Any]]:
         """Every item, as DynamoDB spells it."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
@@ -247,9 +284,13 @@ def standing(lasting: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @contextmanager
 def _gateways(stack: Stack, folder: Path) -> Iterator[GatewayFactory]:
     started: list[Gateway] = []
+    written = folder / "grants"
+    heard = {"GATEWAY_APP": "tests.support.heard_app", grants.FILE: str(written)}
 
     def start(*, wait: bool = True, **environ: str) -> Gateway:
-        child = Gateway(child_environment(stack.environment, environ), folder / f"gateway-{len(started)}.log")
+        child = Gateway(
+            child_environment(stack.environment, heard | environ), folder / f"gateway-{len(started)}.log"
+        )
         started.append(child)
         child.spawn()
         return child.wait() if wait else child
@@ -259,6 +300,7 @@ def _gateways(stack: Stack, folder: Path) -> Iterator[GatewayFactory]:
     finally:
         for child in started:
             child.kill()
+        grants.collect(written)
 
 
 def child_environment(stack: dict[str, str], more: dict[str, str]) -> dict[str, str]:

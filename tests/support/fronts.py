@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from infra.children import Gateway
 from infra.credentials import Credentials
 from infra.emulator import Emulator
-from tests.support import jwts
+from tests.support import grants, jwts
 from tests.support.clients import StompClient, http_call
 
 PREFIX = "conference"
@@ -162,6 +162,7 @@ class Front:
         """One HTTP request below the base path."""
         return http_call(self.http, method, self.base + path, body, headers)
 
+    @grants.outside
     def rows(self) -> list[dict[str, Any]]:
         """Every item of its table, as DynamoDB spells it."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)

@@ -26,6 +26,7 @@ from infra.credentials import Credentials
 from infra.gateway import events
 from infra.gateway.events import Peer
 from tests.conftest import Stack
+from tests.support import grants
 from tests.support.clients import VISITOR, parse
 from tests.support.events import Answer, call
 
@@ -121,10 +122,12 @@ class Client:
 
     def post_many(self, endpoint: Endpoint, posts: Iterable[Post]) -> list[Outcome]:
         """See `Connections`."""
+        grants.hear("POST")
         return self.lines.post(list(posts))
 
     def close(self, endpoint: Endpoint, socket_id: str, code: int) -> Outcome:
         """See `Connections`."""
+        grants.hear("DELETE")
         self.lines.close(socket_id, code)
         return Outcome.SENT
 

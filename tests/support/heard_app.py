@@ -1,0 +1,9 @@
+"""The product's app, its calls of AWS written down.  For `GATEWAY_APP`."""
+
+from tests.support import grants
+
+grants.begin()
+
+from app import app, tick, warm, work, ws_connect, ws_disconnect, ws_message  # noqa: E402
+
+__all__ = ["app", "tick", "warm", "work", "ws_connect", "ws_disconnect", "ws_message"]
