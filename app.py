@@ -9,7 +9,7 @@ if "_HANDLER" in os.environ:  # what a start makes stays: looking for garbage in
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
 
-from chalicelib import journal, settings
+from chalicelib import journal, references, settings
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
 from chalicelib.sora import settings as sora_settings
@@ -18,6 +18,7 @@ from chalicelib.store import table
 app = Chalice(app_name="foyer")
 app.experimental_feature_flags.update(["BLUEPRINTS", "WEBSOCKETS"])
 app.api.binary_types = []
+references.begin()
 
 # In Lambda each function imports what its events can need; everywhere else all of it is here.
 HANDLER = os.environ.get("_HANDLER", "")

@@ -3,9 +3,9 @@
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -15,6 +15,10 @@ T = TypeVar("T")
 
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off", ""})
+
+REFERENCE: Final = "ssm:"
+"""What a value begins with that stands elsewhere; a parameter's name with a slash follows."""
+LookUp = Callable[[Mapping[str, str]], Mapping[str, str]]
 
 
 class BadSetting(AppError):
@@ -72,15 +76,32 @@ def load(cls: type[T], prefix: str, environ: Mapping[str, str]) -> T:
     """Make `cls`, a struct or dataclass, from the variables below `prefix`.  Raises `BadSetting`."""
     kinds = typing.get_type_hints(cls)
     fields = {prefix + name.upper(): name for name in kinds}
-    values: dict[str, Any] = {}
-    for name, text in environ.items():
-        if not name.startswith(prefix):
-            continue
-        field = fields.get(name)
-        if field is None:
+    given = {name: text for name, text in environ.items() if name.startswith(prefix)}
+    for name in given:
+        if name not in fields:
             raise BadSetting(f"{name}: there is no such setting")
-        values[field] = convert(name, text, kinds[field])
-    return cls(**values)
+    given |= _looked_up({name: text for name, text in given.items() if _refers(text)})
+    return cls(**{fields[name]: convert(name, text, kinds[fields[name]]) for name, text in given.items()})
+
+
+_look_up: list[LookUp] = []
+
+
+def look_up_with(look_up: LookUp) -> None:
+    """Have `load` ask `look_up` for what settings refer to, by the settings' names."""
+    _look_up[:] = [look_up]
+
+
+def _refers(text: str) -> bool:
+    return text.strip().startswith(f"{REFERENCE}/")
+
+
+def _looked_up(wanted: Mapping[str, str]) -> Mapping[str, str]:
+    """Raises `BadSetting`."""
+    if not wanted:
+        return {}
+    require(bool(_look_up), f"{', '.join(wanted)}: nothing is looked up here")
+    return _look_up[0](wanted)
 
 
 def convert(name: str, text: str, kind: Any) -> Any:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from chalicelib import settings
+from chalicelib import references, settings
 from chalicelib.errors import AppError
 from chalicelib.outbox import owed
 from chalicelib.outbox.owed import DeadRow
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.verb != "list" and not (given.ids or given.kind or given.all):
         parser.error("which? name ids, or give --kind or --all")
+    references.begin()
     try:
         settings.get()
         importlib.import_module("app")  # facades may have to see to more than the row

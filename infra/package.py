@@ -6,6 +6,7 @@ So it makes the template and its own part of the zip, and everything else is don
 
 import argparse
 import compileall
+import functools
 import gzip
 import json
 import os
@@ -44,7 +45,9 @@ GLIBC: dict[bool, tuple[str, ...]] = {
 GLIBC[True] = (*GLIBC[False], "manylinux_2_28", "manylinux_2_31", "manylinux_2_34")
 WHEELS = {"x86_64": "x86_64", "arm64": "aarch64"}
 
-SDK_SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "sqs", "sts"})
+SDK_SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "sqs", "ssm", "sts"})
+SDK_OPERATIONS = {"ssm": frozenset({"GetParameters"})}
+"""All that is used of services whose models are long."""
 SDK_COMMON = frozenset(
     {
         "endpoints.json",
@@ -319,7 +322,8 @@ def shorten(botocore: Path) -> None:
         if name == "endpoints.json":
             rewrite(path, only_our_services)
         elif name in SDK_MODELS:
-            rewrite(path, without_documentation)
+            used = SDK_OPERATIONS.get(path.parent.parent.name)
+            rewrite(path, functools.partial(shortened, used if name == "service-2.json" else None))
     bundle = botocore / "cacert.pem"
     bundle.write_text(only_our_roots(bundle))
 
@@ -339,6 +343,30 @@ def only_our_services(endpoints: Any) -> Any:
         services = partition["services"].items()
         partition["services"] = {name: each for name, each in services if name in SDK_SERVICES}
     return endpoints
+
+
+def shortened(used: frozenset[str] | None, model: Any) -> Any:
+    """A service's model without its texts and, where `used` says so, of these operations only."""
+    return without_documentation(only_operations(used, model) if used else model)
+
+
+def only_operations(used: frozenset[str], model: Any) -> Any:
+    """A service's model with these operations, and the shapes that they need."""
+    model["operations"] = {name: each for name, each in model["operations"].items() if name in used}
+    needed: set[str] = set()
+    left = [model["operations"]]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += [each for each in value.values() if isinstance(each, dict | list)]
+            shape = value.get("shape")
+            if isinstance(shape, str) and shape not in needed:
+                needed.add(shape)
+                left.append(model["shapes"][shape])
+    model["shapes"] = {name: each for name, each in model["shapes"].items() if name in needed}
+    return model
 
 
 def without_documentation(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from chalicelib import settings
+from chalicelib import references, settings
 from infra import resources
 
 UNKNOWN = frozenset({"UnknownOperationException", "UnsupportedOperationException", "ValidationException"})
@@ -39,6 +39,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m infra.storage", description=__doc__)
     arguments.add_argument("--queue", help="name of the queue; the table's and `-work`, unless given")
     given = arguments.parse_args()
+    references.begin()
     try:
         table = settings.get().table
         dynamodb, sqs = (boto3.client(name, config=resources.CONFIG) for name in ("dynamodb", "sqs"))

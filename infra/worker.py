@@ -13,7 +13,7 @@ from types import FrameType
 
 import msgspec
 
-from chalicelib import metrics, waits
+from chalicelib import metrics, references, waits
 from chalicelib import settings as shared
 from chalicelib.outbox import kicks
 from chalicelib.settings import BadSetting
@@ -56,6 +56,7 @@ def measured(read: settings.Settings) -> ThreadingHTTPServer | None:
 
 def main() -> int:
     """Run until a signal ends it; a second one ends it at once."""
+    references.begin()
     try:
         read = settings.load()
         queue_url, interval_s = shared.get().queue_url, shared.get().sweep_interval_s

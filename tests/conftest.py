@@ -32,7 +32,7 @@ OURS = (
 )
 TABLE = "foyer"
 QUEUE = "foyer-work"
-ON_MOTO = frozenset({"dynamodb", "kms", "sqs"})
+ON_MOTO = frozenset({"dynamodb", "kms", "sqs", "ssm"})
 LONG = (
     *("tests/live/test_deployed.py", "tests/jitsi/test_overtaking.py", "tests/live/test_deaths.py"),
     *("tests/test_local_run.py", "tests/jitsi/test_faults.py", "tests/jitsi/test_conformance.py"),

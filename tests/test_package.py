@@ -337,6 +337,15 @@ def test_the_sdk_hooks_of_every_service_in_the_package_are_registered():
     assert package.SDK_SERVICES <= aws.SERVICES
 
 
+def test_of_a_long_model_only_what_is_used_is_left(built: Path):
+    for service, used in package.SDK_OPERATIONS.items():
+        (path,) = (built / "code" / "botocore" / "data" / service).rglob("service-2.json")
+        model = json.loads(path.read_bytes())
+        assert model["operations"].keys() == used
+        named = {each["shape"] for each in nested([model["operations"], model["shapes"]]) if "shape" in each}
+        assert named == model["shapes"].keys()
+
+
 def test_every_library_keeps_its_licence(built: Path, names: list[str]):
     with zipfile.ZipFile(built / package.CODE) as archive:
         metadata = [name for name in names if name.endswith(".dist-info/METADATA")]

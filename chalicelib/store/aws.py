@@ -13,7 +13,7 @@ from botocore.config import Config
 USER_AGENT = f"foyer Botocore/{botocore.__version__}"
 """The SDK composes its own anew, twice, for each call: a tenth of the call's CPU time."""
 
-SERVICES: Final = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "sqs", "sts"})
+SERVICES: Final = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "sqs", "ssm", "sts"})
 
 _lock = threading.Lock()
 

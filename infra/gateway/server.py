@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 
-from chalicelib import metrics, waits
+from chalicelib import metrics, references, waits
 from chalicelib import settings as shared
 from chalicelib.settings import BadSetting
 from infra.gateway import handlers, log, peers, settings, supervisor
@@ -404,6 +404,7 @@ async def serve(settings: Settings, glue: Glue | None = None) -> None:
 
 def main(glue: Glue | None = None) -> int:
     """`python -m infra.gateway`: the exit status."""
+    references.begin()
     try:
         read = settings.load()
         settings.check_reachable(read)

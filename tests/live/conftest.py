@@ -23,9 +23,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 
 @pytest.fixture(scope="session")
-def keyed(built: Path, tmp_path_factory: pytest.TempPathFactory, credentials: Credentials) -> Path:
+def keyed(
+    cloud: Target, built: Path, tmp_path_factory: pytest.TempPathFactory, credentials: Credentials
+) -> Path:
     """The package that is deployed."""
-    return with_keys(built, tmp_path_factory.mktemp("deployed") / "dev", credentials)
+    return with_keys(built, tmp_path_factory.mktemp("deployed") / "dev", credentials, cloud)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ ON_MINISTACK = {
     "HTTP",
     "WebSockets",
     "functions that reach this machine",
+    targets.PARAMETERS,
     "APIs by host",
     "APIs by path",
     "APIs by path as it once was",

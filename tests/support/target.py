@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 from websockets.exceptions import WebSocketException
 
 from infra import deploy, destroy, ready
@@ -32,6 +33,7 @@ ALL_SERVICES = ""
 PREFIXES = (deploy.ALL_PATHS, "/restapis/{api}/{stage}/_user_request_")
 """How an emulator's own paths begin, of which functions see nothing."""
 RESPONSES = "responses of one's own to unknown paths"
+PARAMETERS = "secrets that settings refer to"
 OWN = "ministack"
 WAIT_S = 60.0
 
@@ -166,6 +168,7 @@ def probe(deployed: Deployed) -> frozenset[str]:
         RESPONSES: lambda: deployed.ask(site.rest, "GET", "/no/such/path")[0] == 404,
         "subprotocols": lambda: _handshake(site.sockets, OFFERED[0]),
         "functions that reach this machine": lambda: deployed.target.here,
+        PARAMETERS: lambda: bool(stored(deployed.target)),
     }
     if deployed.target.emulator:
         for name, host, prefix in addresses(deployed):
@@ -191,7 +194,7 @@ def addresses(deployed: Deployed) -> list[tuple[str, str, str]]:
 def _works(tried: Callable[[], bool]) -> bool:
     try:
         return tried()
-    except (OSError, WebSocketException, ValueError):
+    except (OSError, WebSocketException, ValueError, BotoCoreError, ClientError):
         return False
 
 
@@ -203,7 +206,8 @@ def _handshake(address: str, wanted: str | None) -> bool:
 
 def made(target: Target, folder: Path, settings: Mapping[str, Any], credentials: Credentials) -> Deployed:
     """Deploy a package there, and find out what works."""
-    secret = credentials.environment()["FOYER_GATEWAY_SECRET"]
+    name = "FOYER_GATEWAY_SECRET"
+    secret = referred(target, {name: credentials.environment()[name]})[name]
     outputs = deploy.deploy(folder, target.stack, target, secret, emulator=target.emulator)
     site = ready.site(target.stack, settings, "dev", outputs, target.emulator, {})
     deployed = Deployed(target, outputs, site)
@@ -211,6 +215,28 @@ def made(target: Target, folder: Path, settings: Mapping[str, Any], credentials:
     return deployed
 
 
+def referred(target: Target, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Settings that say where each secret stands, now that it does; the secrets where nothing takes them."""
+    client, found = target.client("ssm"), {}
+    for name, value in secrets.items():
+        parameter = f"/{target.stack}/{name}"
+        try:
+            made = client.put_parameter(Name=parameter, Value=value, Type="SecureString", Overwrite=True)
+        except (BotoCoreError, ClientError):
+            return dict(secrets)
+        found[name] = f"ssm:{parameter}:{made['Version']}"
+    return found
+
+
+def stored(target: Target) -> list[str]:
+    """The names of the stack's parameters."""
+    pages = target.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=f"/{target.stack}/")
+    return [each["Name"] for page in pages for each in page["Parameters"]]
+
+
 def unmade(target: Target) -> None:
     """Leave nothing behind."""
+    with contextlib.suppress(BotoCoreError, ClientError):  # where nothing takes secrets none are left
+        for name in stored(target):
+            target.client("ssm").delete_parameter(Name=name)
     destroy.destroy(target, target.stack, with_table=True)
