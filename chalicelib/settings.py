@@ -41,6 +41,8 @@ class Settings(Given, frozen=True):
     shards: int = 16
     sweep_interval_s: float = 60.0
     gateway_secret: str = ""
+    gateway_secret_also: str = ""
+    """Taken as well, while one takes the other's place."""
     api_endpoint: str = ""
     """Management endpoint of the API Gateway WebSocket API; empty where there is none."""
     send_rate: int = 5000

@@ -72,7 +72,7 @@ def pytest_configure() -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """After a whole run without a failure: what policies grant beyond what was used fails it."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["grants"] = sorted(grants.used)
+        session.config.workeroutput["grants"] = [list(each) for each in sorted(grants.used)]
         return
     if whole(session.config) and session.exitstatus == pytest.ExitCode.OK and grants.unused():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

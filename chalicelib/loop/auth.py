@@ -33,7 +33,8 @@ class Hawk(msgspec.Struct, frozen=True):
 class Guest(msgspec.Struct, frozen=True):
     """Somebody who shows a session token; whether it is one of the room's, the room's row has to tell."""
 
-    token_hash: str
+    token_hashes: tuple[str, ...]
+    """What may stand for the token, the most likely first."""
 
 
 Caller: TypeAlias = Nobody | Hawk | Guest
@@ -104,7 +105,7 @@ def optional(call: Call) -> Caller:
     if scheme != basic.SCHEME:
         raise Unauthenticated("another scheme", errors.EITHER)
     try:
-        call.caller = guest = Guest(secrets.token_hash(basic.parse_name(rest)))
+        call.caller = guest = Guest(secrets.token_hashes(basic.parse_name(rest)))
     except Undecodable as error:
         raise NotASession(str(error)) from None
     return guest

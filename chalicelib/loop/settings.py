@@ -24,6 +24,8 @@ class LoopSettings(Given, frozen=True):
 
     secret: str = ""
     """What identities are hashed and keys encrypted with at rest; without it nobody can register or join."""
+    secret_also: str = ""
+    """What it was before, while there are credentials and sessions of that time."""
     room_url: str = "http://localhost:8080/{token}"
     max_size: int = 5
     room_name_max: int = 100
@@ -53,10 +55,12 @@ class LoopSettings(Given, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.  Raises `BadSetting`."""
-        require(
-            not self.secret or len(self.secret) >= SHORTEST_SECRET,
-            f"LOOP_SECRET: {SHORTEST_SECRET} characters or more",
-        )
+        for name in ("secret", "secret_also"):
+            given = getattr(self, name)
+            require(
+                not given or len(given) >= SHORTEST_SECRET,
+                f"LOOP_{name.upper()}: {SHORTEST_SECRET} characters or more",
+            )
         require(
             "{token}" in self.room_url and "#" not in self.room_url,
             "LOOP_ROOM_URL: a URL with {token} in it and without #",

@@ -48,7 +48,10 @@ def _caller(claim: Claim, request: Request) -> Caller:
         raise NotProven("OWT_SUPER_SERVICE_ID is not set: no service is served")
     text = _signed_text(claim, request)
     found = services.credentials(claim.service)
-    if not mauth.signed(claim, found.key, text) or not found.exists:
+    proven = mauth.signed(claim, found.key, text)
+    if found.also:
+        proven |= mauth.signed(claim, found.also, text)
+    if not proven or not found.exists:
         if not found.was_read:
             services.read_credentials(claim.service)
         raise NotProven("no such service, or not its signature")

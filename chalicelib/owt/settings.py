@@ -21,9 +21,13 @@ class OwtSettings(Given, frozen=True):
     super_service_id: str = ""
     """Without a super service every call is refused."""
     super_service_key: str = ""
+    super_service_key_also: str = ""
+    """This and the others like it: taken as well, while one takes the other's place."""
     super_require_v2: bool = False
     key_secret: str = ""
+    key_secret_also: str = ""
     kms_key_id: str = ""
+    kms_key_id_also: str = ""
     mauth: str = "compat"
     mauth_window_s: float = 300.0
     service_cache_s: float = 60.0
@@ -32,6 +36,7 @@ class OwtSettings(Given, frozen=True):
     portal_secure: bool = True
     webtransport_url: str = ""
     token_secret: str = ""
+    token_secret_also: str = ""
     recording_host: str = "localhost"
     recording_path: str = "/tmp"
 
@@ -45,7 +50,7 @@ class OwtSettings(Given, frozen=True):
             bool(self.super_service_id) == bool(self.super_service_key),
             "OWT_SUPER_SERVICE_ID, OWT_SUPER_SERVICE_KEY: both or neither",
         )
-        for name in ("key_secret", "token_secret"):
+        for name in ("key_secret", "key_secret_also", "token_secret", "token_secret_also"):
             secret = getattr(self, name)
             require(
                 not secret or len(secret) >= SHORTEST_SECRET,

@@ -3,6 +3,7 @@
 import binascii
 import hmac
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -102,7 +103,7 @@ def signature(token_id: str, portal: Portal, secret: str) -> str:
     return mauth.sign(secret, f"{token_id},{portal.host},{portal.webtransport_url or NO_URL}")
 
 
-def checked(text: str, secret: str) -> str | None:
+def checked(text: str, secrets: Sequence[str]) -> str | None:
     """The id of a token that was handed out; `None` for a text that was not, or was changed since.
 
     The places in it are compared with the signature only: they may have been set otherwise when it was made.
@@ -113,8 +114,10 @@ def checked(text: str, secret: str) -> str | None:
         found = msgspec.json.decode(binascii.a2b_base64(text, strict_mode=True), type=_Text)
     except (ValueError, RecursionError, msgspec.MsgspecError):
         return None
-    expected = signature(found.token_id, Portal(found.host, found.secure, found.web_transport_url), secret)
-    proven = hmac.compare_digest(expected.encode(), found.signature.encode(errors="surrogatepass"))
+    portal = Portal(found.host, found.secure, found.web_transport_url)
+    given = found.signature.encode(errors="surrogatepass")
+    expected = (signature(found.token_id, portal, secret).encode() for secret in secrets)
+    proven = any(hmac.compare_digest(each, given) for each in expected)
     return found.token_id if proven and ID.fullmatch(found.token_id) else None
 
 

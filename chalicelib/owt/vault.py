@@ -5,10 +5,12 @@ copied into another one it opens no more.  With KMS a process has a data key mad
 encrypted form with each text; who can read the table and not call KMS reads nothing.
 """
 
+import contextlib
 import logging
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -63,7 +65,7 @@ def warm() -> None:
     if given.kms_key_id:
         kms()
     elif given.key_secret:
-        _derived()
+        _derived(given.key_secret)
 
 
 def seal(text: str, where: Key) -> bytes:
@@ -73,7 +75,7 @@ def seal(text: str, where: Key) -> bytes:
         key = _data_keys.current()
         head, cipher = BY_KMS + len(key.encrypted).to_bytes(2, "big") + key.encrypted, key.cipher
     else:
-        head, cipher = DERIVED, _derived()
+        head, cipher = DERIVED, _derived(settings.get().key_secret)
     return head + nonce + cipher.encrypt(nonce, text.encode(errors="surrogateescape"), _bound(head, where))
 
 
@@ -81,17 +83,36 @@ def unseal(sealed: bytes, where: Key) -> str:
     """The text that was sealed for the row `where`.  Raises `CannotOpen`, `Unavailable`."""
     head = _head(sealed)
     nonce, body = sealed[len(head) :][:NONCE_BYTES], sealed[len(head) + NONCE_BYTES :]
-    try:
-        cipher = _derived() if head == DERIVED else _data_keys.known(head[3:])
-        return cipher.decrypt(nonce, body, _bound(head, where)).decode(errors="surrogateescape")
-    except (InvalidTag, ValueError):
-        log.error("a secret of %s cannot be read: sealed under another key, or damaged", where.pk[:2])
-        raise CannotOpen from None
+    for cipher in _ciphers(head):
+        with contextlib.suppress(InvalidTag, ValueError):
+            return cipher.decrypt(nonce, body, _bound(head, where)).decode(errors="surrogateescape")
+    log.error("a secret of %s cannot be read: sealed under another key, or damaged", where.pk[:2])
+    raise CannotOpen
 
 
 def token_secret() -> str:
     """What tokens are signed with, the same in every process of the deployment."""
-    return settings.get().token_secret or _derived_token_secret()
+    return settings.get().token_secret or _derived_token_secret(settings.get().key_secret)
+
+
+def token_secrets() -> tuple[str, ...]:
+    """What tokens may have been signed with, while one secret takes another's place."""
+    given = settings.get()
+    also = given.token_secret_also
+    if not also and given.key_secret_also:
+        also = _derived_token_secret(given.key_secret_also)
+    return (token_secret(), also) if also else (token_secret(),)
+
+
+def _ciphers(head: bytes) -> Iterator[AESGCM]:
+    """What may open a text that begins so.  Raises `Unavailable`."""
+    if head != DERIVED:
+        yield _data_keys.known(head[3:])
+        return
+    given = settings.get()
+    yield _derived(given.key_secret)
+    if given.key_secret_also:
+        yield _derived(given.key_secret_also)
 
 
 def _head(sealed: bytes) -> bytes:
@@ -112,13 +133,13 @@ def _derive(secret: str, purpose: bytes) -> bytes:
 
 
 @cache
-def _derived() -> AESGCM:
-    return AESGCM(_derive(settings.get().key_secret, VAULT))
+def _derived(secret: str) -> AESGCM:
+    return AESGCM(_derive(secret, VAULT))
 
 
 @cache
-def _derived_token_secret() -> str:
-    return _derive(settings.get().key_secret, TOKENS).hex()
+def _derived_token_secret(secret: str) -> str:
+    return _derive(secret, TOKENS).hex()
 
 
 @cache
@@ -148,7 +169,7 @@ class _DataKeys:
         with self._lock:
             current, now = self._current, clock.monotonic()
             if current is None or now - current.made_at > DATA_KEY_S:
-                made = _call("generate_data_key", KeySpec="AES_256")
+                made = _call("generate_data_key", settings.get().kms_key_id, KeySpec="AES_256")
                 current = DataKey(bytes(made["CiphertextBlob"]), AESGCM(bytes(made["Plaintext"])), now)
                 self._current = current
                 self._remember(current.encrypted, current.cipher)
@@ -161,7 +182,7 @@ class _DataKeys:
             if cipher is not None:
                 self._known.move_to_end(encrypted)
                 return cipher
-        cipher = AESGCM(bytes(_call("decrypt", CiphertextBlob=encrypted)["Plaintext"]))
+        cipher = AESGCM(bytes(_decrypt(encrypted)["Plaintext"]))
         with self._lock:
             self._remember(encrypted, cipher)
         return cipher
@@ -175,9 +196,19 @@ class _DataKeys:
 _data_keys: Final = _DataKeys()
 
 
-def _call(operation: str, **request: Any) -> Any:
+def _decrypt(encrypted: bytes) -> Any:
+    """A data key, under whichever key of ours it was encrypted.  Raises `Unavailable`, `CannotOpen`."""
+    given = settings.get()
+    try:
+        return _call("decrypt", given.kms_key_id, CiphertextBlob=encrypted)
+    except Unavailable as refused:
+        if not given.kms_key_id_also or not isinstance(refused.__cause__, ClientError):
+            raise
+    return _call("decrypt", given.kms_key_id_also, CiphertextBlob=encrypted)
+
+
+def _call(operation: str, key_id: str, **request: Any) -> Any:
     """One call of KMS.  Raises `Unavailable`, `CannotOpen`."""
-    key_id = settings.get().kms_key_id
     if not key_id:
         log.error("OWT_KMS_KEY_ID is not set, and what was sealed with it is needed")
         raise CannotOpen

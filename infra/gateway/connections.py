@@ -147,10 +147,10 @@ def signature(secret: str, date: str, method: str, target: str, body: bytes) -> 
 class ManagementApp:
     """`@connections` and its bulk extension, on a listener of its own; all is signed but `/metrics`."""
 
-    def __init__(self, sockets: Sockets, mailbox: Mailbox, secret: str) -> None:
+    def __init__(self, sockets: Sockets, mailbox: Mailbox, secrets: Sequence[str]) -> None:
         self._sockets = sockets
         self._mailbox = mailbox
-        self._secret = secret
+        self._secrets = [secret for secret in secrets if secret]
         self.scrape: Scrape | None = None
         """What answers `GET /metrics`, which tells numbers only and asks for no signature."""
 
@@ -186,10 +186,15 @@ class ManagementApp:
 
     def _signed(self, headers: dict[bytes, str], method: str, target: str, body: bytes) -> bool:
         date, given = headers.get(b"x-foyer-date", ""), headers.get(b"x-foyer-signature", "")
-        if not self._secret or not date.isascii() or not date.isdigit() or len(date) > 15:
+        if (
+            not date.isascii()
+            or not date.isdigit()
+            or len(date) > 15
+            or abs(time.time() - int(date)) > SKEW_S
+        ):
             return False
-        wanted = signature(self._secret, date, method, target, body)
-        return hmac.compare_digest(wanted.encode(), given.encode()) and abs(time.time() - int(date)) <= SKEW_S
+        wanted = (signature(secret, date, method, target, body) for secret in self._secrets)
+        return any(hmac.compare_digest(each.encode(), given.encode()) for each in wanted)
 
     def _one(self, method: str, socket_id: str, query: str, body: bytes) -> Answer:
         socket = self._sockets.live.get(socket_id)

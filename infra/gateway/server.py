@@ -208,7 +208,9 @@ class Gateway:
         )
         self.sockets.front_id = await asyncio.to_thread(self._register)
 
-        manager = ManagementApp(self.sockets, self.mailbox, shared.get().gateway_secret)
+        ours = shared.get()
+        signed_with = (ours.gateway_secret, ours.gateway_secret_also)
+        manager = ManagementApp(self.sockets, self.mailbox, signed_with)
         scrape = Scrape(self.sockets, {"handler": self.pool, "work": self.work_pool})
         manager.scrape = scrape if settings.metrics != "off" else None
         self.public.scrape = scrape if settings.metrics == "public" else None

@@ -185,7 +185,7 @@ class TestRows:
 class TestTextThatComesBack:
     def test_the_id_of_a_token_of_ours(self):
         for portal in (Portal("p:1", True), Portal("p:1", False, "https://quic.example:7700")):
-            assert token.checked(token.spell(ID, portal, SECRET), SECRET) == ID
+            assert token.checked(token.spell(ID, portal, SECRET), [SECRET]) == ID
 
     @pytest.mark.parametrize(
         "change",
@@ -203,7 +203,7 @@ class TestTextThatComesBack:
     )
     def test_one_that_was_changed_is_none(self, change):
         text = json.dumps(decoded(token.spell(ID, Portal("p:1", True), SECRET)) | change)
-        assert token.checked(base64.b64encode(text.encode()).decode(), SECRET) is None
+        assert token.checked(base64.b64encode(text.encode()).decode(), [SECRET]) is None
 
     @pytest.mark.parametrize(
         "text",
@@ -214,10 +214,10 @@ class TestTextThatComesBack:
         ],
     )
     def test_any_other_text_is_none(self, text):
-        assert token.checked(text, SECRET) is None
+        assert token.checked(text, [SECRET]) is None
 
     def test_one_signed_with_another_secret_is_none(self):
-        assert token.checked(token.spell(ID, Portal("p:1", True), "another secret"), SECRET) is None
+        assert token.checked(token.spell(ID, Portal("p:1", True), "another secret"), [SECRET]) is None
 
     def test_an_id_that_could_not_have_been_made_is_none_however_it_is_signed(self):
-        assert token.checked(token.spell("../x", Portal("p:1", True), SECRET), SECRET) is None
+        assert token.checked(token.spell("../x", Portal("p:1", True), SECRET), [SECRET]) is None

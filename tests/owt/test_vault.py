@@ -125,9 +125,9 @@ class TestKms:
         asked = []
         call = vault._call
 
-        def hear(operation: str, **request: Any) -> Any:
+        def hear(operation: str, key_id: str, **request: Any) -> Any:
             asked.append(operation)
-            return call(operation, **request)
+            return call(operation, key_id, **request)
 
         monkeypatch.setattr(vault, "_call", hear)
         assert [unseal(each, HERE) for each in sealed] == ["a", "b"]

@@ -59,7 +59,7 @@ def _check_insider(row: RoomRow, present: Sequence[Participation], caller: Hawk 
     """Raises `Forbidden`, `NotASession`."""
     here = {each.key for each in present}
     if isinstance(caller, Guest):
-        if participations.guest(caller.token_hash) not in here:
+        if not any(participations.guest(each) in here for each in caller.token_hashes):
             raise NotASession
     elif row.uid != caller.uid and participations.signed_in(caller.uid) not in here:
         raise Forbidden("the caller neither owns the room nor is in it")

@@ -4,9 +4,9 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from chalicelib.loop.store.sessions import Changed, Entry, Seen
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 TRIES: Final = 20
 PAUSE_S: Final = 0.01
 LONGEST_PAUSES: Final = 5
@@ -40,17 +42,25 @@ def check(room_token: str, caller: Caller) -> None:
         _earlier(row, caller, clock.now())
 
 
-def _key(caller: Hawk | Guest) -> str:
+def _keys(caller: Hawk | Guest) -> list[str]:
+    """What the caller's participation may be found by, the most likely first."""
     if isinstance(caller, Guest):
-        return participations.guest(caller.token_hash)
-    return participations.signed_in(caller.uid)
+        return [participations.guest(each) for each in caller.token_hashes]
+    return [participations.signed_in(caller.uid)]
 
 
-@contextmanager
-def _refusing(caller: Hawk | Guest, error: AppError) -> Iterator[None]:
+def _first(keys: Sequence[str], act: Callable[[str], T]) -> T:
+    """What `act` returns for the first key that somebody in the room has.  Raises `NotInRoom`."""
+    for key in keys[:-1]:
+        with suppress(NotInRoom):
+            return act(key)
+    return act(keys[-1])
+
+
+def _acting(caller: Hawk | Guest, error: AppError, act: Callable[[str], T]) -> T:
     """Who is not in the room is refused by `error`; a guest's credential died with its participation."""
     try:
-        yield
+        return _first(_keys(caller), act)
     except NotInRoom:
         raise (NotASession() if isinstance(caller, Guest) else error) from None
 
@@ -105,7 +115,7 @@ def _decide(row: RoomRow, caller: Caller, wanted: Join, media_of: "_Media") -> t
     api_key, session_id = media_of.session(row)
     token, token_hash = media_of.token(session_id, is_owner, row.channel)
     comes = Participation(
-        key=_key(caller) if isinstance(caller, Hawk) else participations.guest(token_hash),
+        key=_keys(caller)[0] if isinstance(caller, Hawk) else participations.guest(token_hash),
         id=media_of.connection_id,
         name=wanted.name,
         is_owner=is_owner,
@@ -123,7 +133,8 @@ def _earlier(row: RoomRow, caller: Caller, now: float) -> Participation | None:
     """The caller's own participation, if the room has one; a guest's has to live.  Raises `NotASession`."""
     if not isinstance(caller, Hawk | Guest):
         return None
-    found = participations.of_key(row, _key(caller))
+    mine = (participations.of_key(row, key) for key in _keys(caller))
+    found = next((each for each in mine if each is not None), None)
     if isinstance(caller, Guest) and (found is None or not found.lives(now)):
         raise NotASession
     return found
@@ -163,14 +174,12 @@ def refresh(room_token: str, caller: Hawk | Guest) -> Seen:
 
     Raises `InvalidToken`, `Expired`, `NotASession`, `Unavailable`.
     """
-    with _refusing(caller, Expired()):
-        return sessions.refresh(room_token, _key(caller))
+    return _acting(caller, Expired(), lambda key: sessions.refresh(room_token, key))
 
 
 def leave(room_token: str, caller: Hawk | Guest) -> Seen:
     """End the caller's participation.  Raises `InvalidToken`, `NotInRoom`, `NotASession`, `Unavailable`."""
-    with _refusing(caller, NotInRoom()):
-        return sessions.leave(room_token, _key(caller))
+    return _acting(caller, NotInRoom(), lambda key: sessions.leave(room_token, key))
 
 
 def leave_by_token(room_token: str, session_token: str) -> Seen:
@@ -179,7 +188,8 @@ def leave_by_token(room_token: str, session_token: str) -> Seen:
     Raises `InvalidToken`, `Unauthenticated`, `Unavailable`.
     """
     try:
-        return sessions.leave_by_token(room_token, secrets.token_hash(session_token))
+        hashes = secrets.token_hashes(session_token)
+        return _first(hashes, lambda each: sessions.leave_by_token(room_token, each))
     except NotInRoom:
         raise Unauthenticated("no live participation has this session token") from None
 
@@ -189,8 +199,7 @@ def report(room_token: str, caller: Hawk | Guest, given: Report) -> Seen:
 
     Raises `InvalidToken`, `NotInRoom`, `NotASession`, `Unavailable`.
     """
-    with _refusing(caller, NotInRoom()):
-        return sessions.report(room_token, _key(caller), given)
+    return _acting(caller, NotInRoom(), lambda key: sessions.report(room_token, key, given))
 
 
 def log_domains(room_token: str, caller: Hawk | Guest, domains: Iterable[Domain]) -> Seen:
@@ -198,8 +207,7 @@ def log_domains(room_token: str, caller: Hawk | Guest, domains: Iterable[Domain]
 
     Raises `InvalidToken`, `NotInRoom`, `NotASession`, `Unavailable`.
     """
-    with _refusing(caller, NotInRoom()):
-        seen = sessions.find(room_token, _key(caller))
+    seen = _acting(caller, NotInRoom(), lambda key: sessions.find(room_token, key))
     counts: Counter[str] = Counter()
     for each in domains:
         counts[each.domain] += each.count

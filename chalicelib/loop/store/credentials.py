@@ -34,6 +34,8 @@ class CredentialRow(Item):
     renewed_at = NumberAttribute()
     rooms_url = UnicodeAttribute(null=True)
     calls_url = UnicodeAttribute(null=True)
+    stands_for = UnicodeAttribute(null=True)
+    """What stood for them under an earlier secret and still does, where this row only leads there."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Credential:
     uid: str
     key: str = field(repr=False)
     renewed_at: float
+    found_as: str = ""
+    """What led there, where that is not `uid`."""
 
 
 def derive(session_token: bytes) -> tuple[str, str]:
@@ -73,15 +77,62 @@ def issue(rooms_url: str | None = None, calls_url: str | None = None) -> str:
 
 
 def read(credential_id: str) -> Credential | None:
-    """The credentials of this id, if there are any; at most one read.  Raises `Unavailable`."""
+    """The credentials of this id, if there are any; one read, unless a secret took another's place.
+
+    Raises `Unavailable`.
+    """
     if not _ID.fullmatch(credential_id):
         return None
-    uid = secrets.uid(credential_id)
-    where = keys.loop_credential(uid)
-    row = writes.get(CredentialRow, *where, consistent=True)
-    if row is None or row.ends_at <= clock.now():
+    now, *former = secrets.uids(credential_id)
+    row = _row(now)
+    if row is not None:
+        return _led_to(now, row) if row.stands_for else _found(now, row)
+    for uid in former:
+        row = _row(uid)
+        if row is not None:
+            found = _led_to(uid, row) if row.stands_for else _found(uid, row)
+            if found is not None:
+                _lead(now, found)
+            return found
+    return None
+
+
+def _row(uid: str) -> CredentialRow | None:
+    """Raises `Unavailable`."""
+    row = writes.get(CredentialRow, *keys.loop_credential(uid), consistent=True)
+    return row if row is not None and row.ends_at > clock.now() else None
+
+
+def _found(uid: str, row: CredentialRow) -> Credential:
+    """Raises `Unavailable`."""
+    key = secrets.unseal(row.key, keys.loop_credential(uid)).hex()
+    return Credential(uid, key, row.renewed_at)
+
+
+def _led_to(by: str, leading: CredentialRow) -> Credential | None:
+    """Raises `Unavailable`."""
+    row = _row(leading.stands_for)
+    if row is None:
         return None
-    return Credential(uid, secrets.unseal(row.key, where).hex(), row.renewed_at)
+    key = secrets.unseal(leading.key, keys.loop_credential(by)).hex()
+    return Credential(leading.stands_for, key, row.renewed_at, by)
+
+
+def _lead(uid: str, known: Credential) -> None:
+    """Have credentials found by the secret of now, so that the earlier one can go.  Raises `Unavailable`."""
+    where, now = keys.loop_credential(uid), int(clock.now())
+    ends_at = now + settings.get().credential_ttl
+    sealed = secrets.seal(bytes.fromhex(known.key), where)
+    writes.put(
+        CredentialRow(
+            *where,
+            key=sealed,
+            ends_at=ends_at,
+            renewed_at=now,
+            stands_for=known.uid,
+            expires_at=ends_at,
+        )
+    )
 
 
 def keep_alive(known: Credential) -> None:
@@ -94,6 +145,8 @@ def keep_alive(known: Credential) -> None:
         assign(CredentialRow.renewed_at, now),
         assign(CredentialRow.expires_at, now + ttl),
     ]
+    if known.found_as:
+        _change(known.found_as, changes)
     _change(known.uid, changes)
 
 

@@ -51,7 +51,7 @@ def redeem(caller: Caller, body: Json) -> Joined:
     participant is there, and then the token stays; `Unavailable`.
     """
     asked: dict[str, Any] = _request(body, "")
-    token_id = token.checked(asked["token"], vault.token_secret())
+    token_id = token.checked(asked["token"], vault.token_secrets())
     if token_id is None:
         raise Unauthenticated("not a token of ours")
     service = None if caller.is_super else caller.service

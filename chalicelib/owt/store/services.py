@@ -64,6 +64,8 @@ class Credentials:
 
     key: str = field(repr=False)
     require_v2: bool = False
+    also: str = field(default="", repr=False)
+    """Another key that is taken, if there is one."""
     exists: bool = True
     was_read: bool = False
     """Whether this very call has read it."""
@@ -89,7 +91,7 @@ def credentials(service_id: str) -> Credentials:
     """
     given = settings.get()
     if given.super_service_id and service_id == given.super_service_id:
-        return Credentials(given.super_service_key, given.super_require_v2)
+        return Credentials(given.super_service_key, given.super_require_v2, given.super_service_key_also)
     until, found = _known.get(service_id, (0.0, None))
     if found is not None and clock.monotonic() < until:
         return found
