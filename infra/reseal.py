@@ -50,9 +50,14 @@ def _key(service_id: str) -> int:
     if row is None:
         return 0
     sealed = vault.seal(vault.unseal(row.key, where), where)
+    anew = [assign(ServiceRow.key, sealed)]
+    unchanged = ServiceRow.key == row.key
+    if row.also is not None:
+        anew.append(assign(ServiceRow.also, vault.seal(vault.unseal(row.also, where), where)))
+        unchanged &= ServiceRow.also == row.also
     shown = assign(ListedServiceRow.shown_key, service.shown(sealed))
     changes = [
-        Change(where, [assign(ServiceRow.key, sealed)], ServiceRow.key == row.key),
+        Change(where, anew, unchanged),
         Change(keys.owt_service_listed(service_id), [shown], Item.pk.exists()),
     ]
     with contextlib.suppress(Cancelled):

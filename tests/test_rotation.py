@@ -1,5 +1,6 @@
 """A key that takes another's place: while both are good nobody is refused, and the former one can go then."""
 
+import io
 from collections.abc import Callable
 
 import boto3
@@ -10,6 +11,7 @@ from chalicelib import settings
 from chalicelib.owt import vault
 from chalicelib.owt.vault import seal, unseal
 from chalicelib.store import keys
+from infra import rekey as rekeying
 from infra import reseal
 from infra.credentials import Credentials
 from infra.emulator import REGION
@@ -138,6 +140,39 @@ def test_what_is_encrypted_at_rest_moves_to_the_key_of_now(
         assert ok(acme.get(f"/rooms/{room}"))["sip"] == sip
     shown = {each["_id"]: each["key"] for each in ok(boss.get("/services"))}[acme.service]
     assert shown == ok(boss.get(f"/services/{acme.service}"))["key"]
+
+
+def test_a_service_gets_another_key_and_then_loses_the_former_one(
+    stack: Stack, credentials: Credentials, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    boss = Api(credentials.super_service_id, credentials.super_service_key)
+    made = ok(boss.post("/services", {"name": "acme", "key": FORMER}))["_id"]
+    former, now = Api(made, FORMER), Api(made, NOW)
+
+    def rekey(*arguments: str, key: str = "") -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{key}\n"))
+        status = rekeying.main([made, *arguments])
+        settings.reset()  # a minute later
+        return status
+
+    def good() -> tuple[bool, bool]:
+        return former.get("/rooms").status == 200, now.get("/rooms").status == 200
+
+    assert rekey("--finish") == 1
+    assert good() == (True, False)
+    assert rekey(key=NOW) == 0
+    assert good() == (True, True)
+    assert rekey(key="a third one") == 1
+    assert reseal.main() == 0
+    settings.reset()
+    assert good() == (True, True)
+    assert rekey("--finish") == 0
+    assert good() == (False, True)
+    shown = {each["_id"]: each["key"] for each in ok(boss.get("/services"))}[made]
+    assert shown == ok(boss.get(f"/services/{made}"))["key"]
+    told = capsys.readouterr()
+    assert NOW not in told.out + told.err
+    assert "it has two already" in told.err
 
 
 @pytest.mark.parametrize("name", ["OWT_TOKEN_SECRET", "OWT_KEY_SECRET"])

@@ -4,7 +4,7 @@ import re
 import secrets
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
 
@@ -36,6 +36,8 @@ class ServiceRow(Item):
     key = BinaryAttribute(legacy_encoding=False)
     require_v2 = BooleanAttribute(default=False)
     created = NumberAttribute()
+    also = BinaryAttribute(legacy_encoding=False, null=True)
+    """Another key that is good, sealed in the same way."""
 
 
 class ListedServiceRow(Item):
@@ -108,12 +110,13 @@ def read_credentials(service_id: str) -> Credentials:
     row = writes.get(ServiceRow, *key, consistent=True)
     if row is None:
         return _decoy()
-    found = Credentials(vault.unseal(row.key, key), bool(row.require_v2))
+    also = vault.unseal(row.also, key) if row.also is not None else ""
+    found = Credentials(vault.unseal(row.key, key), bool(row.require_v2), also)
     with _lock:
         if len(_known) >= REMEMBERED:
             _known.clear()
         _known[service_id] = (asked_at + settings.get().service_cache_s, found)
-    return Credentials(found.key, found.require_v2, was_read=True)
+    return replace(found, was_read=True)
 
 
 def _decoy() -> Credentials:
