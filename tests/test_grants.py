@@ -10,9 +10,12 @@ import pytest
 from chalicelib import journal
 from infra import package
 from infra.children import ROOT
+from infra.credentials import Credentials
 from tests.conftest import Stack
 from tests.support import grants
+from tests.support.clients import STATE
 from tests.support.grants import FUNCTIONS, HANDLERS, UNSEEN, Grant, granted, policy_of
+from tests.support.world import World
 from tools import policies
 
 STAGES = ("dev", "prod")
@@ -110,6 +113,19 @@ def test_a_function_that_does_more_than_it_may_fails_its_test(stack: Stack):
     assert grants.denied == [Grant("tick", "dynamodb:Scan", "Table")]
     grants.denied.clear()
     grants.used.intersection_update(before)
+
+
+def test_a_moderator_who_is_gone_is_forgotten_by_the_function_that_hears_of_it(
+    stack: Stack, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+):
+    world = World(stack, credentials, monkeypatch, "rows")
+    try:
+        moderator = world.moderator().connect()
+        moderator.subscribe(STATE + world.conference())
+        moderator.gone()
+    finally:
+        world.leave()
+    assert Grant("websocket_disconnect", "dynamodb:DeleteItem", "Table") in grants.used
 
 
 def test_what_a_process_of_its_own_did_counts_as_well(tmp_path: Path):
