@@ -1,6 +1,7 @@
 """Each function may do what it does, and nothing else (the rest of this is in tests/support/grants.py)."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from infra.credentials import Credentials
 from tests.conftest import Stack
 from tests.support import grants
 from tests.support.clients import STATE
-from tests.support.grants import FUNCTIONS, HANDLERS, UNSEEN, Grant, granted, policy_of
+from tests.support.grants import FUNCTIONS, GATEWAY, HANDLERS, UNSEEN, Grant, granted, policy_of
 from tests.support.world import World
 from tools import policies
 
 STAGES = ("dev", "prod")
 FUNCTION_OF = {"app.app": grants.API} | {f"app.{handler}": name for handler, name in HANDLERS.items()}
+OF_THE_API = "policy-rest-api.json"
+"""An operator may add this one (docs/wcs.md); it says who may call."""
 ONLY_SOME = ("FOYER", "JITSI", "SORA")
 """Whose secrets functions of sockets may read: they have no use for others."""
 
@@ -49,7 +52,7 @@ def test_each_function_has_a_role_of_its_own_with_its_own_policy(templates: dict
 def test_every_policy_file_is_a_functions():
     files = {path.name for path in (ROOT / ".chalice").glob("policy-*.json")}
 
-    assert files == {f"policy-{function}.json" for function in FUNCTIONS}
+    assert files - {OF_THE_API} == {f"policy-{function}.json" for function in FUNCTIONS}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -83,6 +86,28 @@ def test_only_who_sends_to_sockets_may():
 def test_what_is_said_to_go_unseen_is_granted_and_has_a_reason():
     assert UNSEEN.keys() <= granted()
     assert all(UNSEEN.values())
+
+
+def test_a_gateway_may_do_what_its_handlers_may_and_nothing_else():
+    ours, theirs = (
+        {(each.action, each.resource) for each in granted() if (each.function == GATEWAY) is which}
+        for which in (True, False)
+    )
+    theirs -= {("sqs:GetQueueAttributes", "WorkQueue")}  # as Lambda takes messages, a gateway does not
+
+    assert {each for each in theirs if each[1].startswith(("Table", "WorkQueue"))} == ours
+
+
+def test_what_a_function_has_another_thread_do_is_its_own():
+    def look() -> list[str | None]:
+        with ThreadPoolExecutor(1) as threads:
+            return [threads.submit(grants.running).result()]
+
+    assert (grants.within("work", look)(), look()) == (["work"], [None])
+
+
+def test_a_batch_of_messages_needs_what_one_needs():
+    assert list(grants.spelled("sqs", "DeleteMessageBatch", {})) == [("sqs:DeleteMessage", "WorkQueue")]
 
 
 def test_a_transaction_needs_what_is_in_it_and_an_index_is_a_resource():

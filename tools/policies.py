@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.grants import CONFIG, FUNCTIONS, UNSEEN, Grant, granted, policy_of
+from tests.support.grants import CONFIG, FUNCTIONS, GATEWAY, SELF_HOSTING, UNSEEN, Grant, granted, policy_of
 
 BY_HAND: Final = ("Secrets", "Logs")
 SOCKETS: Final = (
@@ -95,6 +95,8 @@ def main(arguments: list[str] | None = None, folder: Path = CONFIG.parent) -> in
     parser.add_argument("--whole", action="store_true", help="all tests ran: take away what was not used")
     options = parser.parse_args(arguments)
     used = set(read(options.used))
+    for grant in sorted(each for each in used - granted() if each.function == GATEWAY):
+        sys.stderr.write(f"{SELF_HOSTING.name} is yours to change: a gateway needs {grant.action}\n")
     wanted = used | (UNSEEN.keys() if options.whole else granted())
     try:
         policies = {function: policy(function, wanted) for function in FUNCTIONS}
@@ -104,7 +106,7 @@ def main(arguments: list[str] | None = None, folder: Path = CONFIG.parent) -> in
     for function, made in policies.items():
         (folder / f"policy-{function}.json").write_text(spelled(made) + "\n")
     for sign, grants in (("+", wanted - granted()), ("-", granted() - wanted)):
-        for grant in sorted(grants):
+        for grant in sorted(each for each in grants if each.function in FUNCTIONS):
             sys.stdout.write(f"{sign} {grant.function}: {grant.action} of {grant.resource}\n")
     return 0
 

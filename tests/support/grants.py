@@ -2,12 +2,15 @@
 
 A call is a grant: function, action, resource.  They are heard above botocore's transport, whatever stands
 behind it, and belong to the handler that the call was made in: `work` also where a gateway serves a kick.
+What a gateway does beside its handlers is compared with the policy that docs/self-hosting.md has for it.
 """
 
 import functools
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -25,7 +28,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 API: Final = "api_handler"
+GATEWAY: Final = "gateway"
 CONFIG: Final = ROOT / ".chalice" / "config.json"
+SELF_HOSTING: Final = ROOT / "docs" / "self-hosting.md"
 FILE: Final = "GRANTS_FILE"
 """Where a process writes down what its functions used: a gateway for its test, a run for `make policies`."""
 
@@ -62,6 +67,7 @@ HANDLERS: Final = {
 LAMBDA_LOGS: Final = "Lambda itself writes what a function prints"
 LAMBDA_POLLS: Final = "Lambda itself takes kicks from the queue, as this function"
 AT_INIT: Final = "settings that refer to parameters are looked up before the first event"
+NAMED: Final = {"dynamodb": "Table", "sqs": "WorkQueue"}
 UNSEEN: Final[dict[Grant, str]] = {
     **{Grant(each, "logs:CreateLogStream", "logs"): LAMBDA_LOGS for each in FUNCTIONS},
     **{Grant(each, "logs:PutLogEvents", "logs"): LAMBDA_LOGS for each in FUNCTIONS},
@@ -80,11 +86,13 @@ denied: list[Grant] = []
 """What was used in the current test without a grant."""
 
 _function: ContextVar[str | None] = ContextVar("function", default=None)
+_else: list[str] = []
+"""What runs in this process where no function does."""
 
 
 def running() -> str | None:
     """The function that this runs in, as far as policies are concerned."""
-    return _function.get()
+    return _function.get() or next(iter(_else), None)
 
 
 def note(action: str, resource: str) -> None:
@@ -120,8 +128,12 @@ def collect(path: Path) -> None:
 
 
 def unused() -> list[Grant]:
-    """What policies grant and nothing used, save for what is known to go unseen."""
-    return sorted(granted() - used - UNSEEN.keys())
+    """What policies grant and nothing used, save for what is known to go unseen.
+
+    A gateway needs for the handlers inside it what functions need.
+    """
+    inside = {Grant(GATEWAY, *rest) for function, *rest in granted() if function != GATEWAY}
+    return sorted(granted() - used - UNSEEN.keys() - inside)
 
 
 def policy_of(function: str, stage: str = "dev") -> dict[str, Any]:
@@ -148,7 +160,19 @@ def granted() -> frozenset[Grant]:
         for action in listed(statement["Action"])
         for each in listed(statement["Resource"])
         for resource in _kinds(each)
-    )
+    ) | frozenset(_of_gateways())
+
+
+def _of_gateways() -> Iterator[Grant]:
+    """What the policy of the guide grants to a gateway."""
+    blocks = re.findall(r"^```json\n(.*?)^```$", SELF_HOSTING.read_text(), re.DOTALL | re.MULTILINE)
+    (policy,) = [json.loads(each) for each in blocks if '"Statement"' in each]
+    for statement in policy["Statement"]:
+        for action in statement["Action"]:
+            for arn in listed(statement["Resource"]):
+                service, name = arn.split(":")[2], arn.rpartition(":")[2]
+                index = name.partition("/index")[2]
+                yield Grant(GATEWAY, action, f"Table/index{index}" if index else NAMED[service])
 
 
 def listed(value: Any) -> list[Any]:
@@ -180,8 +204,13 @@ def _kinds(resource: Any) -> Iterator[str]:
         raise AssertionError(text)
 
 
-def begin() -> None:
-    """Hear every call from now on; before `app` is imported, whose handlers `journal.counting` wraps."""
+def begin(otherwise: str = "") -> None:
+    """Hear every call from now on; before `app` is imported, whose handlers `journal.counting` wraps.
+
+    A call that no handler makes belongs to nobody, or to `otherwise`.
+    """
+    _else[:] = [otherwise] if otherwise else []
+    ThreadPoolExecutor.submit = _carried(ThreadPoolExecutor.submit)  # type: ignore[method-assign]
     Chalice.__call__ = within(API, Chalice.__call__)
     counting = journal.counting
     journal.counting = lambda handler: within(HANDLERS[handler.__name__], counting(handler))
@@ -215,6 +244,16 @@ def outside(act: Callable[P, T]) -> Callable[P, T]:
     return within(None, act)
 
 
+def _carried(submit: Callable[..., Any]) -> Callable[..., Any]:
+    """Other threads work for the function that asks them to."""
+
+    @functools.wraps(submit)
+    def around(self: Any, act: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        return submit(self, within(_function.get(), act), *arguments, **options)
+
+    return around
+
+
 def _heard(call: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(call)
     def around(self: Any, operation: str, request: dict[str, Any]) -> Any:
@@ -245,7 +284,7 @@ def spelled(service: str, operation: str, request: dict[str, Any]) -> Iterator[t
             index = request.get("IndexName")
             yield f"dynamodb:{name}", f"Table/index/{index}" if index else "Table"
     elif service == "sqs":
-        yield f"sqs:{operation}", "WorkQueue"
+        yield f"sqs:{operation.removesuffix('Batch')}", "WorkQueue"
     elif service == "ssm":
         yield f"ssm:{operation}", "parameters"
     elif service not in ELSEWHERE:

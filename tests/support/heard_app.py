@@ -2,7 +2,7 @@
 
 from tests.support import grants
 
-grants.begin()
+grants.begin(grants.GATEWAY)
 
 from app import app, tick, warm, work, ws_connect, ws_disconnect, ws_message  # noqa: E402
 
