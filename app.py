@@ -10,6 +10,7 @@ if "_HANDLER" in os.environ:  # what a start makes stays: looking for garbage in
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
 
 from chalicelib import journal, references, settings
+from chalicelib.admin import settings as admin_settings
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
 from chalicelib.sora import settings as sora_settings
@@ -25,6 +26,8 @@ HANDLER = os.environ.get("_HANDLER", "")
 REST = HANDLER in ("", "app.app")
 SOCKETS = HANDLER in ("", "app.ws_connect", "app.ws_message", "app.ws_disconnect")
 WORK = HANDLER in ("", "app.tick", "app.work")
+# Elsewhere operators may come and go while the process stays, as in tests.
+OPERATORS = REST and (not HANDLER or admin_settings.get().on)
 
 if REST or SOCKETS:
     from chalicelib.jitsi import auth
@@ -65,7 +68,14 @@ if SOCKETS or WORK:
     protocols.ends(listeners.VERSION, listeners.ended)
     protocols.later(jitsi_actions.leave_later)
 
+if OPERATORS:
+    from chalicelib.admin import operations as admin_operations
+    from chalicelib.admin.routes import every as admin_routes
+
+    admin_routes.open_door()
+
 if REST:
+    from chalicelib.admin import door
     from chalicelib.jitsi import operations as jitsi_operations
     from chalicelib.jitsi import routes as jitsi_routes
     from chalicelib.loop import media as loop_media
@@ -87,6 +97,7 @@ if REST:
         app.register_blueprint(blueprint)
     app.register_blueprint(sora_routes.bp)
     app.register_blueprint(wcs_routes.bp)
+    app.register_blueprint(door.bp)
     system_routes.offer(
         [
             *system_routes.OPERATIONS,
@@ -96,6 +107,7 @@ if REST:
             *media_operations.every(),
             *sora_operations.OPERATIONS,
             *wcs_operations.every(),
+            *(admin_operations.every() if OPERATORS else ()),
         ]
     )
 
@@ -186,6 +198,7 @@ def warm() -> None:
     settings.get()
     jitsi_settings.get()
     sora_settings.get()
+    admin_settings.get()
     if REST or SOCKETS:
         auth.users()
         auth.servers()

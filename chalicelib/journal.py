@@ -20,6 +20,7 @@ _ours = logging.getLogger("journal")
 _frames = logging.getLogger("journal.frames")
 _requests = logging.getLogger("journal.requests")
 _counts = logging.getLogger("journal.counts")
+_audit = logging.getLogger("journal.audit")
 
 OURS = ("chalicelib", "journal")
 
@@ -112,6 +113,13 @@ def request(**fields: Any) -> None:
 def count(metric: str, count: int, **of: Any) -> None:
     """Something to be counted, in a line of its own that does not say whose request it was."""
     _write(_counts, {"metric": metric, **of, "count": count})
+
+
+def audit(**fields: Any) -> None:
+    """What an operator did: who, what, on which, with what result; written whatever the log's level is."""
+    if _handler in _ours.handlers:
+        line = {"time": _spell_time(time.time()), "level": "INFO", "logger": _audit.name}
+        _handler.write(line | {name: value for name, value in fields.items() if value != ""})
 
 
 def _write(logger: logging.Logger, fields: dict[str, Any]) -> None:

@@ -55,13 +55,19 @@ def _request_id(event: Mapping[str, Any]) -> str:
     return (event.get("requestContext") or {}).get("requestId") or ids.new(16)
 
 
+def request_id(request: Held) -> str:
+    """The id that a request's answer and line of the log have, where client or front gave it one."""
+    return _request_id(request.to_original_event())
+
+
 def speaks(
     current: Callable[[], Held], spell: Spelling, heed: Callable[[str, Reply], None] | None = None
 ) -> Callable[[Callable[P, Reply]], Callable[P, Response]]:
     """Have a view answer with a `Reply`, and every error in its facade's own words.
 
     An error that nobody foresaw is a 500 in those words too, and its place goes to the log.  `heed` is told
-    the method and what was answered.
+    the method and what was answered.  Log and metrics name the route that Chalice found, or the one that the
+    reply's notes name.
     """
 
     def decorate(view: Callable[P, Reply]) -> Callable[P, Response]:
@@ -78,20 +84,23 @@ def speaks(
             except Exception as error:
                 journal.failure(error)
                 reply = spell(Unforeseen())
+            route = reply.notes.get("route", request.path)
             if reply.status >= 500:
                 # Some contracts refuse with a 500 what is no fault of ours.
                 counter = metrics.REFUSALS if "decided" in reply.notes else metrics.SERVER_ERRORS
-                counter.add(1, request.path)
+                counter.add(1, route)
             if heed is not None:
                 heed(request.method, reply)
             request_id = _request_id(event)
             journal.request(
-                method=request.method,
-                route=request.path,
-                status=reply.status,
-                request_id=request_id,
-                ms=(time.perf_counter() - began) * 1000,
-                **reply.notes,
+                **{
+                    **reply.notes,
+                    "method": request.method,
+                    "route": route,
+                    "status": reply.status,
+                    "request_id": request_id,
+                    "ms": (time.perf_counter() - began) * 1000,
+                }
             )
             headers = {**reply.headers, "x-request-id": request_id}
             # Lambda's answer is JSON, so a body is text.

@@ -78,6 +78,7 @@ class Emulator(Child):
         """Start it."""
         keep = {"PERSIST_STATE": "1", "STATE_DIR": str(self.state)} if self.state else {"PERSIST_STATE": "0"}
         theirs = (
+            "ADMIN_",
             "AWS_",
             "FOYER_",
             "JITSI_",

@@ -72,7 +72,7 @@ WHOLE_FOLDERS_UNUSED = ("bin", "cffi", "pycparser")
 JUNK_FOLDERS = frozenset({"benchmarks", "examples", "test", "tests"})
 JUNK_SUFFIXES = frozenset({".pyi", ".pyx", ".pxd", ".c", ".h", ".cpp", ".typed", ".exe"})
 SETTINGS = (
-    *("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_"),
+    *("ADMIN_", "FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_"),
     *("MEDIA_MODE", "CONFIRM_TIMEOUT_", "COMMAND_WEBHOOK_"),
 )
 """What the machine's environment says is not what is deployed."""

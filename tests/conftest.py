@@ -28,6 +28,7 @@ from tests.support.target import remember
 
 OURS = (
     *("FOYER_", "JITSI_", "OWT_", "LOOP_", "SORA_", "WCS_", "GATEWAY_", "MEDIA_", "CONFIRM_", "COMMAND_"),
+    "ADMIN_",
     *("AWS_", "PORT", "TLS_PORT", "LOCALSTACK_HOST"),
 )
 TABLE = "foyer"

@@ -360,3 +360,13 @@ def wcs_of_listed(listed: Key) -> Key:
     """The stream that a row of the list is about."""
     _, media_session, node = listed.sk.split("#")
     return Key(f"w{media_session}", node)
+
+
+def admin_session(cookie_hash: str) -> Key:
+    """A session of an operator."""
+    return Key(f"aS{ids.short_hash(cookie_hash)}", ONLY)
+
+
+def admin_attempts(source: str, minute: int) -> Key:
+    """The wrong tokens that one source tried in one minute."""
+    return Key(f"aF{ids.short_hash(source)}", base36(minute))

@@ -45,6 +45,11 @@ SCHEMES: Final = {
         "scheme": "bearer",
         "description": "One of SORA_API_KEYS, for webhooks of SORA_EVENT_KEYS; see docs/sora.md.",
     },
+    "adminToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token whose SHA-256 is in ADMIN_TOKENS, or a session's cookie; see docs/admin.md.",
+    },
 }
 _PARAMETER: Final = re.compile(r"\{([^}]+)\}")
 

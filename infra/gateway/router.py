@@ -15,17 +15,19 @@ class Match(NamedTuple):
 
 
 class _Node:
-    __slots__ = ("children", "name", "parameter", "resource")
+    __slots__ = ("children", "name", "parameter", "resource", "rest")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.parameter: _Node | None = None
         self.name = ""
         self.resource: str | None = None
+        self.rest: tuple[str, str] | None = None
+        """Name and resource of a parameter that takes all that is left of a path, like `{proxy+}`."""
 
 
 class Router:
-    """A tree of path segments; a literal segment goes before a parameter."""
+    """A tree of path segments; a literal segment goes before a parameter, and that before a greedy one."""
 
     def __init__(self, resources: Iterable[str]) -> None:
         self._root = _Node()
@@ -38,6 +40,9 @@ class Router:
     def _add(self, resource: str) -> None:
         node = self._root
         for segment in resource.strip("/").split("/") if resource != "/" else ():
+            if segment.startswith("{") and segment.endswith("+}"):
+                node.rest = (segment[1:-2], resource)
+                return
             if segment.startswith("{") and segment.endswith("}"):
                 if node.parameter is None:
                     node.parameter = _Node()
@@ -57,14 +62,12 @@ class Router:
         if not path.startswith("/") or path == "/":
             return None
         values: list[tuple[str, str]] = []
-        node = self._find(self._root, path[1:].split("/"), 0, values)
-        if node is None or node.resource is None:
-            return None
-        return Match(node.resource, dict(values) or None)
+        resource = self._find(self._root, path[1:].split("/"), 0, values)
+        return Match(resource, dict(values) or None) if resource is not None else None
 
-    def _find(self, node: _Node, segments: list[str], at: int, values: list[tuple[str, str]]) -> _Node | None:
+    def _find(self, node: _Node, segments: list[str], at: int, values: list[tuple[str, str]]) -> str | None:
         if at == len(segments):
-            return node if node.resource is not None else None
+            return node.resource
         segment = segments[at]
         child = node.children.get(segment)
         if child is not None:
@@ -77,4 +80,8 @@ class Router:
             if found is not None:
                 return found
             values.pop()
+        if node.rest is not None and segment:
+            name, resource = node.rest
+            values.append((name, "/".join(segments[at:])))
+            return resource
         return None

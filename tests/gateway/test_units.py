@@ -97,7 +97,17 @@ def test_rewrites_follow_the_base_path(base: str, path: str) -> None:
     assert events.rewrites({"JITSI_QUEUE_BASE_PATH": base})[path] == "/state"
 
 
-ROUTES = ["/", "/a", "/a/{id}", "/a/fixed", "/a/{id}/b", "/a/{id}/b/{other}", "/x-{no}"]
+ROUTES = [
+    "/",
+    "/a",
+    "/a/{id}",
+    "/a/fixed",
+    "/a/{id}/b",
+    "/a/{id}/b/{other}",
+    "/x-{no}",
+    "/g/{rest+}",
+    "/g/own",
+]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +127,12 @@ ROUTES = ["/", "/a", "/a/{id}", "/a/fixed", "/a/{id}/b", "/a/{id}/b/{other}", "/
         ("//", None),
         ("a", None),
         ("/a/1/c", None),
+        ("/g/1", Match("/g/{rest+}", {"rest": "1"})),
+        ("/g/1/2%2F/3", Match("/g/{rest+}", {"rest": "1/2%2F/3"})),
+        ("/g/own", Match("/g/own", None)),
+        ("/g/own/1", Match("/g/{rest+}", {"rest": "own/1"})),
+        ("/g", None),
+        ("/g//1", None),
     ],
 )
 def test_the_longest_literal_wins_and_parameters_are_never_empty(path: str, match: Match | None) -> None:

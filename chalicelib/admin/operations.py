@@ -1,0 +1,105 @@
+"""What `/openapi.json` says of the operators' API."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from chalicelib.admin import door
+from chalicelib.operations import Operation
+
+TAG: Final = "admin"
+SECURITY: Final = "adminToken"
+Document = dict[str, Any]
+
+
+class AdminFault(msgspec.Struct, frozen=True):
+    """A code, and a text for people."""
+
+    code: Literal[
+        "unauthenticated",
+        "forbidden",
+        "csrf",
+        "not_found",
+        "invalid",
+        "conflict",
+        "too_many_attempts",
+        "unavailable",
+        "internal",
+    ]
+    message: str
+
+
+class AdminProblem(msgspec.Struct, frozen=True):
+    """An error of the operators' API."""
+
+    error: AdminFault
+
+
+class AdminToken(msgspec.Struct, frozen=True):
+    """A token to sign in with."""
+
+    token: str
+
+
+class AdminSession(msgspec.Struct, frozen=True):
+    """Who is signed in; `csrf` and `expires_at` are null where the token itself was sent."""
+
+    name: str
+    csrf: str | None
+    expires_at: int | None
+    stage: str
+    version: str
+
+
+_ALWAYS: Final = {
+    401: ("No token or session, or none of ours", AdminProblem),
+    429: ("Too many wrong tokens came from this address within a minute", AdminProblem),
+    500: ("Something that nobody foresaw", AdminProblem),
+    503: ("Storage does not answer; the same request may succeed later", AdminProblem),
+}
+_WRITES: Final = {403: ("The header X-CSRF-Token is missing or wrong", AdminProblem)}
+_BAD: Final = {400: ("A parameter or the body is not of the documented form", AdminProblem)}
+_MISSING: Final = {404: ("There is no such thing", AdminProblem)}
+
+
+def read(path: str, summary: str, kind: Any, *more: dict[int, tuple[str, Any]]) -> Operation:
+    """A GET below the prefix."""
+    return _operation("GET", path, summary, {200: ("It", kind)}, None, *more)
+
+
+def write(path: str, summary: str, kind: Any, body: Any, *more: dict[int, tuple[str, Any]]) -> Operation:
+    """A POST below the prefix."""
+    return _operation("POST", path, summary, {200: ("Done", kind)}, body, _WRITES, *more)
+
+
+def _operation(
+    method: str,
+    path: str,
+    summary: str,
+    answer: dict[int, tuple[str, Any]],
+    body: Any,
+    *more: dict[int, tuple[str, Any]],
+) -> Operation:
+    answers = answer | _ALWAYS
+    for each in more:
+        answers |= each
+    return Operation(method, door.PREFIX + path, summary, TAG, answers, body, SECURITY)
+
+
+OPERATIONS: Final = (
+    Operation(
+        "POST",
+        door.PREFIX + "/session",
+        "Sign in: a session's cookie for a token",
+        TAG,
+        {200: ("Signed in", AdminSession)} | _ALWAYS | _BAD,
+        AdminToken,
+    ),
+    read("/session", "Who is signed in", AdminSession),
+    _operation("DELETE", "/session", "Sign out", {204: ("Signed out", None)}, None, _WRITES),
+)
+
+
+def every() -> list[Operation]:
+    """All operations."""
+    return list(OPERATIONS)

@@ -1,0 +1,12 @@
+"""All routes of the operators' API, for the composition root."""
+
+from chalicelib.admin import door
+from chalicelib.admin.routes import common, session
+
+MODULES = (session,)
+"""Importing them is what enters their routes."""
+
+
+def open_door() -> None:
+    """Have requests served by them."""
+    door.open_to(common.serve)
