@@ -1,6 +1,7 @@
 """Keys and secrets of a stage that lives on one machine: made once in a folder, and the tokens they sign."""
 
 import argparse
+import hashlib
 import os
 import secrets
 import sys
@@ -21,6 +22,7 @@ SERVER_AUDIENCE = "jitsi"
 MUC_PREFIX = "conference"
 MUC_DOMAIN = "meet.local"
 WCS_API = "my_api"
+OPERATOR = "local"
 SECRET = "secret:"
 SERVICE_ID_BYTES = 12
 HOUR_S = 3_600
@@ -128,10 +130,19 @@ class Credentials:
         signed = [item.strip() for item in given.get("WCS_SECRETS", "").split(",")]
         self.wcs_secret = next((item[len(hooks) :] for item in signed if item.startswith(hooks)), None)
         self.sora_key = given.get("SORA_API_KEYS", "").split(",")[0].strip() or None
+        own_operator = "ADMIN_TOKENS" not in given
+        self.admin_token = secret(folder / "keys" / "admin-token") if own_operator else None
+        """What operators of this machine sign in with; `None` where `environ` says who they are."""
 
     def environment(self) -> dict[str, str]:
         """The settings that make the service trust these."""
         return dict(self._settings)
+
+    def operators(self) -> dict[str, str]:
+        """The setting that lets the token's owner in; nothing where `environ` says who operators are."""
+        if self.admin_token is None:
+            return {}
+        return {"ADMIN_TOKENS": f"{OPERATOR}:{hashlib.sha256(self.admin_token.encode()).hexdigest()}"}
 
     def first(self, name: str, otherwise: str) -> str:
         """The first item of a setting that lists accepted values; `otherwise` where any is."""

@@ -48,6 +48,7 @@ def document(
             "loop": {"base_path": ""},
             "sora": {"key": credentials.sora_key},
             "wcs": {"base_path": f"/rest/{own.WCS_API}", "secret": credentials.wcs_secret},
+            "console": {"url": f"{ready['http']}/console/", "token": credentials.admin_token},
         }
     )
 
@@ -80,6 +81,8 @@ def table(found: Mapping[str, Any], credentials: Credentials, notes: Mapping[str
         ("event webhook of a Sora", f"{found['http']}/sora/event"),
         ("hooks of a WCS", f"{found['http']}{found['wcs']['base_path']}"),
         ("streams of all WCS", f"{found['http']}/rest-api/stream/find_all"),
+        ("operators' API", f"{found['http']}/admin/v1"),
+        ("console", found["console"]["url"]),
         ("health", f"{found['http']}/healthz"),
     ]
     if "wss" in found:
@@ -109,6 +112,9 @@ def _credentials(found: Mapping[str, Any], credentials: Credentials) -> list[str
         f"    {owt['super_service_id']}",
         f"    {owt['super_service_key']}",
     ]
+    token = found["console"]["token"]
+    operator = "  operator's token (console, /admin/v1)"
+    lines += [operator, f"    {token}"] if token is not None else [operator + ": as ADMIN_TOKENS says"]
     return lines
 
 

@@ -162,7 +162,7 @@ class Local:
         else:
             self.spawn_emulator()
         credentials = Credentials(self.folder, self.environ)
-        self.environ |= credentials.environment()
+        self.environ |= credentials.environment() | credentials.operators()
         self.tls()
         if endpoint:
             self.store()

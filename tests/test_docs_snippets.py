@@ -16,6 +16,7 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 from msgspec import structs
 
 from chalicelib import settings as process
+from chalicelib.admin.settings import AdminSettings
 from chalicelib.jitsi.settings import JitsiSettings
 from chalicelib.loop.settings import LoopSettings
 from chalicelib.owt.media_settings import MediaSettings
@@ -32,6 +33,7 @@ LOOP_GUIDE: Final = ROOT / "docs" / "loop.md"
 OWT_GUIDE: Final = ROOT / "docs" / "owt.md"
 MEDIA_GUIDE: Final = ROOT / "docs" / "media-plane.md"
 WCS_GUIDE: Final = ROOT / "docs" / "wcs.md"
+ADMIN_GUIDE: Final = ROOT / "docs" / "admin.md"
 SORA_GUIDES: Final = (ROOT / "docs" / "sora.md", ROOT / "docs" / "sora.ja.md")
 PROSODY_MODULE: Final = ROOT / "infra" / "prosody" / "mod_foyer_visitors.lua"
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -341,6 +343,13 @@ def test_the_guides_name_each_sora_setting_with_its_default(guide: Path) -> None
     assert table == defaults(SoraSettings, "SORA_")
 
 
+def test_the_guide_names_each_setting_of_operators_with_its_default() -> None:
+    table = {
+        name: value for name, value in rows(ADMIN_GUIDE.read_text()).items() if name.startswith("ADMIN_")
+    }
+    assert table == defaults(AdminSettings, "ADMIN_")
+
+
 def test_both_guides_to_sora_show_the_same_snippets() -> None:
     english, japanese = ([block[3] for block in FENCE.finditer(each.read_text())] for each in SORA_GUIDES)
     assert english == japanese
@@ -355,6 +364,7 @@ def test_both_guides_to_sora_show_the_same_snippets() -> None:
         # A caller's own name for the key that it sends, in commands.
         ("SORA_", set(defaults(SoraSettings, "SORA_")) | {"SORA_API_KEY", "SORA_EVENT_KEY"}),
         ("WCS_", set(defaults(WcsSettings, "WCS_"))),
+        ("ADMIN_", set(defaults(AdminSettings, "ADMIN_"))),
         *((prefix, set(defaults(MediaSettings, ""))) for prefix in ("MEDIA_", "CONFIRM_", "COMMAND_")),
         ("FOYER_", set(defaults(process.Settings, "FOYER_")) | process.NOT_OURS),
         ("GATEWAY_", set(defaults(gateway._Given, "GATEWAY_"))),

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import jwt
 import pytest
 
+from chalicelib.admin.settings import AdminSettings
 from chalicelib.jitsi.settings import JitsiSettings
 from chalicelib.loop.settings import LoopSettings
 from chalicelib.owt.settings import OwtSettings
@@ -126,6 +127,14 @@ def services(found: dict[str, Any]) -> list[dict[str, Any]]:
         return listed
 
 
+def operator(found: dict[str, Any]) -> str:
+    """Whom the token in endpoints.json belongs to."""
+    headers = {"Authorization": f"Bearer {found['console']['token']}"}
+    request = urllib.request.Request(f"{found['http']}/admin/v1/session", headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(json.load(answer)["name"])
+
+
 def golive(found: dict[str, Any], folder: Path) -> tuple[int, Any]:
     """Call golive with nothing but what endpoints.json says."""
     jitsi = found["jitsi"]
@@ -152,6 +161,8 @@ def test_a_run_is_usable_by_its_file_alone_and_keeps_its_rows(run: Starter, tmp_
     assert set(found["owt"]) == {"super_service_id", "super_service_key"}
     assert found["loop"] == {"base_path": ""}
     assert found["wcs"] == {"base_path": "/rest/my_api", "secret": None}
+    assert found["console"]["url"] == f"http://127.0.0.1:{port}/console/"
+    assert operator(found) == "local"
     assert get(f"{found['http']}/healthz") == 200
     assert [each["_id"] for each in services(found)] == [found["owt"]["super_service_id"]]
     assert golive(found, folder) == (200, {"conference": "room1@conference.meet.local", "status": "live"})
@@ -398,6 +409,7 @@ def test_settings_of_the_environment_win(tmp_path: Path):
         "OWT_SUPER_SERVICE_ID": "5e0d0c0a0b0c0d0e0f101112",
         "OWT_SUPER_SERVICE_KEY": "21989",
         "LOOP_SECRET": "my own secret that is long enough for it",
+        "ADMIN_TOKENS": f"me:{'0' * 64}",
         "SORA_API_KEYS": "new, old",
         "WCS_SECRETS": "other:third,my_api:s3c:ret,my_api:second",
     }
@@ -422,6 +434,8 @@ def test_settings_of_the_environment_win(tmp_path: Path):
     assert found["sora"] == {"key": "new"}
     assert (made["SORA_OPEN"], made["SORA_SOCKET_OPEN"]) == ("false", "true")
     assert found["wcs"] == {"base_path": "/rest/my_api", "secret": "s3c:ret"}
+    assert found["console"] == {"url": "http://127.0.0.1:1/console/", "token": None}
+    assert credentials.operators() == {}
     with pytest.raises(CannotSign):
         credentials.server_token()
     assert "JITSI_SERVER_KEYS" in endpoints.table(found, credentials, {})
@@ -432,7 +446,7 @@ def fields(cls: Any) -> list[str]:
 
 
 def test_every_setting_is_documented():
-    guides = ("local", "jitsi", "loop", "owt", "sora", "wcs")
+    guides = ("admin", "local", "jitsi", "loop", "owt", "sora", "wcs")
     text = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in guides)
     plain = {"PORT", "TLS_PORT", "TLS_CERT", "TLS_KEY"}
     names = [f"FOYER_{name}" for name in fields(Settings)] + [
@@ -442,6 +456,7 @@ def test_every_setting_is_documented():
     names += [f"OWT_{name}" for name in fields(OwtSettings)]
     names += [f"SORA_{name}" for name in fields(SoraSettings)]
     names += [f"WCS_{name}" for name in fields(WcsSettings)]
+    names += [f"ADMIN_{name}" for name in fields(AdminSettings)]
     names += [name if name in plain else f"GATEWAY_{name}" for name in fields(gateway_settings._Given)]
 
     assert [name for name in names if f"`{name}`" not in text] == []
