@@ -14,7 +14,7 @@ from chalicelib.admin import settings as admin_settings
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
 from chalicelib.sora import settings as sora_settings
-from chalicelib.store import table
+from chalicelib.store import noted, table
 
 app = Chalice(app_name="foyer")
 app.experimental_feature_flags.update(["BLUEPRINTS", "WEBSOCKETS"])
@@ -31,6 +31,8 @@ OPERATORS = REST and (not HANDLER or admin_settings.get().on)
 
 if REST or SOCKETS:
     from chalicelib.jitsi import auth
+
+noted.follow(lambda: admin_settings.get().on)
 
 if SOCKETS or WORK:
     from chalicelib.realtime import fanout, protocols

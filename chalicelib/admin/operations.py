@@ -51,6 +51,60 @@ class AdminSession(msgspec.Struct, frozen=True):
     version: str
 
 
+class AdminListedConference(msgspec.Struct, frozen=True):
+    """A conference in the list; `waiting` is null where nobody has counted."""
+
+    name: str
+    waiting: int | None
+    watched: bool
+    live: bool
+    live_since: int | None
+    live_until: int | None
+
+
+class AdminConferences(msgspec.Struct, frozen=True):
+    """A page of conferences."""
+
+    items: list[AdminListedConference]
+    next: str | None
+
+
+class AdminConference(msgspec.Struct, frozen=True):
+    """A conference, counted now."""
+
+    name: str
+    waiting: int
+    watched: bool
+    live: bool
+    live_since: int | None
+    live_until: int | None
+    epoch: int
+    moderators: int
+    shards: int
+    counts: list[int]
+
+
+class AdminCounts(msgspec.Struct, frozen=True):
+    """How many wait in some shards, by their numbers."""
+
+    live: bool
+    live_since: int | None
+    counts: dict[str, int]
+
+
+class AdminName(msgspec.Struct, frozen=True):
+    """Which conference."""
+
+    name: str
+
+
+class AdminLive(msgspec.Struct, frozen=True):
+    """Whether a conference is live now."""
+
+    name: str
+    live: bool
+
+
 _ALWAYS: Final = {
     401: ("No token or session, or none of ours", AdminProblem),
     429: ("Too many wrong tokens came from this address within a minute", AdminProblem),
@@ -86,6 +140,19 @@ def _operation(
     return Operation(method, door.PREFIX + path, summary, TAG, answers, body, SECURITY)
 
 
+CONFERENCES: Final = (
+    read("/conferences", "All conferences, a page at a time (limit, after, search)", AdminConferences, _BAD),
+    read("/conference", "One conference (name)", AdminConference, _BAD),
+    read(
+        "/conference/counts",
+        "How many wait in some shards of a conference (name, shards)",
+        AdminCounts,
+        _BAD,
+    ),
+    write("/conference/golive", "Make a conference live", AdminLive, AdminName, _BAD),
+    write("/conference/clear", "Have a conference wait again", AdminLive, AdminName, _BAD),
+)
+
 OPERATIONS: Final = (
     Operation(
         "POST",
@@ -96,6 +163,7 @@ OPERATIONS: Final = (
         AdminToken,
     ),
     read("/session", "Who is signed in", AdminSession),
+    *CONFERENCES,
     _operation("DELETE", "/session", "Sign out", {204: ("Signed out", None)}, None, _WRITES),
 )
 

@@ -184,6 +184,7 @@ def watch(socket: Socket, session: Session, mine: Listening, conference: Confere
     subscriptions.subscribe(row)
     if store.watch(name, interval, session.nonce + mine.id[:8]):
         kicks.kick(store.COUNT, keys.watch(keys.conference(name)), interval)
+    store.note(name)
     text = messages.message(messages.address(mine), ids.new(), messages.count_body(name, number))
     if Outcome.GONE in fanout.send(socket.front, [Post(socket.id, text)]):
         subscriptions.drop([(row.pk, row.sk)])

@@ -12,11 +12,22 @@ def go_live(who: Principal, conference: Conference) -> None:
     Raises `NotAllowed`, `Unavailable`.
     """
     principal.covers(who, conference)
-    key = store.go_live(conference.name, settings.get().live_ttl_s)
-    kicks.kick(store.RELEASE, key)
+    make_live(conference)
 
 
 def clear(who: Principal, conference: Conference) -> None:
     """Record that a conference is not live any more.  Raises `NotAllowed`, `Unavailable`."""
     principal.covers(who, conference)
+    make_wait(conference)
+
+
+def make_live(conference: Conference) -> None:
+    """The same for whoever may do so in any conference.  Raises `Unavailable`."""
+    key = store.go_live(conference.name, settings.get().live_ttl_s)
+    kicks.kick(store.RELEASE, key)
+    store.note(conference.name)
+
+
+def make_wait(conference: Conference) -> None:
+    """The same for whoever may do so in any conference.  Raises `Unavailable`."""
     store.clear(conference.name)

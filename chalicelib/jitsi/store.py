@@ -1,5 +1,6 @@
 """The queue's rows and their conditional writes."""
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ from chalicelib.jitsi.conference import DAMPING_WINDOW_S, Live
 from chalicelib.outbox import owed
 from chalicelib.outbox.owed import OwedRow
 from chalicelib.realtime.subscriptions import SubscriptionRow
-from chalicelib.store import keys, writes
+from chalicelib.store import keys, noted, writes
 from chalicelib.store.keys import Key
+from chalicelib.store.noted import NotedRow
 from chalicelib.store.table import Item
 
 RELEASE: Final = "release"
@@ -32,6 +34,8 @@ EPOCH_KEPT_S: Final = 48 * 3600
 """A live record outlives every row of its epochs (24 h at most), or an epoch would come again."""
 
 CACHED: Final = 10_000
+READ: Final = 100
+"""So many rows are read in one call."""
 FRESH_S: Final = 5.0
 
 
@@ -86,6 +90,14 @@ class WatchRow(OwedRow):
     version = UnicodeAttribute(null=True)
     told = NumberAttribute(null=True)
     """The last tick that told moderators a number and came to its end."""
+
+
+class ConferenceRow(NotedRow):
+    """That there is, or was, a conference; with what it was counted last, where that was done in passing."""
+
+    waiting = NumberAttribute(null=True)
+    counted = NumberAttribute(null=True)
+    """When that was."""
 
 
 class DampingRow(OwedRow):
@@ -150,7 +162,13 @@ process.also_reset(_known.clear)
 
 def _live(name: str, row: LiveRow | None) -> Live:
     """What a live record says now, remembered for this process."""
-    live = (
+    live = _state(row)
+    _known.put(name, live)
+    return live.at(clock.now())
+
+
+def _state(row: LiveRow | None) -> Live:
+    return (
         Live()
         if row is None
         else Live(
@@ -162,8 +180,6 @@ def _live(name: str, row: LiveRow | None) -> Live:
             float(row.expires_at or 0),
         )
     )
-    _known.put(name, live)
-    return live.at(clock.now())
 
 
 def known(name: str, max_age_s: float = float("inf")) -> Live | None:
@@ -282,6 +298,28 @@ def _clear(name: str, condition: Condition, also: Sequence[Action]) -> None:
         returns="ALL_NEW",
     )
     _live(name, writes.read(LiveRow, raw))
+
+
+def note(name: str) -> None:
+    """Have a conference stand in the list of all, where somebody may look at that."""
+    noted.note(keys.CONFERENCES, name)
+
+
+def noted_after(name: str, limit: int) -> tuple[list[ConferenceRow], str | None]:
+    """Some of all conferences in the order of their names, behind `name`, and behind which more may stand.
+
+    Raises `Unavailable`.
+    """
+    return noted.page(ConferenceRow, keys.CONFERENCES, limit, name)
+
+
+def note_count(name: str, waiting: int) -> None:
+    """Note with how many a conference was counted, if it is in the list of all.  Raises `Unavailable`."""
+    actions = [ConferenceRow.waiting.set(waiting), ConferenceRow.counted.set(round(clock.now(), 3))]
+    with contextlib.suppress(writes.Refused):
+        writes.update(
+            *keys.noted(keys.CONFERENCES, name), actions=actions, condition=ConferenceRow.pk.exists()
+        )
 
 
 def owe_latecomers(name: str, delay_s: float) -> None:
@@ -493,6 +531,31 @@ def owe_page(row: PageRow) -> bool:
                 continue
             return False
         return True
+
+
+def look_on(names: Sequence[str], *, consistent: bool = False) -> list[tuple[Live, WatchRow | None]]:
+    """The states of conferences and whether each is watched, for who looks on.  Raises `Unavailable`."""
+    found: dict[tuple[str, str], writes.Raw] = {}
+    wanted = [key for name in names for key in (live_key(name), keys.watch(keys.conference(name)))]
+    for at in range(0, len(wanted), READ):
+        found |= writes.get_many(wanted[at : at + READ], consistent=consistent)
+    return [
+        (
+            live_of(found.get(live_key(name))),
+            writes.read(WatchRow, found.get(keys.watch(keys.conference(name)))),
+        )
+        for name in names
+    ]
+
+
+def live_key(name: str) -> Key:
+    """Where a conference's live record stands."""
+    return keys.live(keys.conference(name))
+
+
+def live_of(raw: writes.Raw | None) -> Live:
+    """The state of a conference by its live record, for who looks on: nothing of it is remembered."""
+    return _state(writes.read(LiveRow, raw)).at(clock.now())
 
 
 def moderators(name: str, fronts: Sequence[str]) -> list[SubscriptionRow]:

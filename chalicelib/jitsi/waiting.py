@@ -41,6 +41,7 @@ def wait(
     name = conference.name
     row = queue_row(socket, who, mine, together(session, mine, identity))
     claimed = _enter(row)
+    store.note(name)
     while True:
         record, current = _record_and_session(name, socket.id)
         if current is None:

@@ -141,6 +141,17 @@ def alive(fresh: bool = False) -> Mapping[str, Front]:
     return dict(found)
 
 
+def lately_alive(within_s: float) -> Mapping[str, Front]:
+    """The fronts that were alive when this process last looked, if that is not too long ago; else as `alive`.
+
+    For who looks on: a gateway that was killed meanwhile is still among them.
+    """
+    with _cache.lock:
+        if clock.monotonic() - _cache.at <= within_s:
+            return dict(_cache.fronts)
+    return alive()
+
+
 def _read() -> dict[str, Front]:
     fronts = {
         row.sk: Front(

@@ -362,6 +362,15 @@ def wcs_of_listed(listed: Key) -> Key:
     return Key(f"w{media_session}", node)
 
 
+CONFERENCES: Final = "c"
+CHANNELS: Final = "s"
+
+
+def noted(which: str, name: str) -> Key:
+    """That a name stands in the list of all conferences, or of all channels."""
+    return Key(f"aN{which}", name)
+
+
 def admin_session(cookie_hash: str) -> Key:
     """A session of an operator."""
     return Key(f"aS{ids.short_hash(cookie_hash)}", ONLY)

@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 from chalicelib import journal, web
-from chalicelib.admin import auth, door, spelling
+from chalicelib.admin import auth, door, paging, spelling
 from chalicelib.admin.auth import Caller
+from chalicelib.admin.paging import Asked
 from chalicelib.errors import AppError, NotFound, ValidationError
 from chalicelib.store.keys import Key
 from chalicelib.wire.reply import Reply
@@ -35,7 +36,7 @@ class Call:
         """Have the audit say what is changed, and whatever else is worth knowing of it."""
         self.facts |= {"on": on, **facts}
 
-    def text(self, name: str, default: str | None = None) -> str:
+    def text(self, name: str, default: str | None = None, longest: int = LONGEST_TEXT) -> str:
         """One parameter of the query; one without default has to be there.  Raises `ValidationError`."""
         values = self.request.query.get(name) or []
         if len(values) > 1:
@@ -44,11 +45,11 @@ class Call:
             raise ValidationError(f"{name}: missing")
         text = values[0] if values else default or ""
         try:
-            too_long = len(text.encode()) > LONGEST_TEXT
+            too_long = len(text.encode()) > longest
         except UnicodeEncodeError:
             raise ValidationError(f"{name}: not UTF-8") from None
         if too_long:
-            raise ValidationError(f"{name}: longer than {LONGEST_TEXT} bytes")
+            raise ValidationError(f"{name}: longer than {longest} bytes")
         return text
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
@@ -61,6 +62,11 @@ class Call:
     def flag(self, name: str) -> bool:
         """Whether a parameter of the query is 1.  Raises `ValidationError`."""
         return self.number(name, 0, 0, 1) == 1
+
+    def page(self, parts: int) -> Asked:
+        """Which page of a list is asked for, whose places have so many parts.  Raises `ValidationError`."""
+        limit = self.number("limit", paging.USUAL, 1, paging.MOST)
+        return Asked(limit, paging.read_place(self.text("after", "", paging.LONGEST), parts))
 
     def members(self, *known: str) -> dict[str, Json]:
         """The members of the body, an object that has none but `known`.  Raises `ValidationError`."""

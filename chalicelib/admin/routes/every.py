@@ -1,9 +1,9 @@
 """All routes of the operators' API, for the composition root."""
 
 from chalicelib.admin import door
-from chalicelib.admin.routes import common, session
+from chalicelib.admin.routes import common, conferences, session
 
-MODULES = (session,)
+MODULES = (session, conferences)
 """Importing them is what enters their routes."""
 
 
