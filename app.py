@@ -9,7 +9,7 @@ if "_HANDLER" in os.environ:  # what a start makes stays: looking for garbage in
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
 
-from chalicelib import journal, references, settings
+from chalicelib import journal, references, settings, tally
 from chalicelib.admin import settings as admin_settings
 from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
@@ -27,7 +27,8 @@ REST = HANDLER in ("", "app.app")
 SOCKETS = HANDLER in ("", "app.ws_connect", "app.ws_message", "app.ws_disconnect")
 WORK = HANDLER in ("", "app.tick", "app.work")
 # Elsewhere operators may come and go while the process stays, as in tests.
-OPERATORS = REST and (not HANDLER or admin_settings.get().on)
+OPERATED = not HANDLER or admin_settings.get().on
+OPERATORS = REST and OPERATED
 
 if REST or SOCKETS:
     from chalicelib.jitsi import auth
@@ -69,6 +70,12 @@ if SOCKETS or WORK:
     protocols.ends(protocols.OTHERS, jitsi_actions.ended)
     protocols.ends(listeners.VERSION, listeners.ended)
     protocols.later(jitsi_actions.leave_later)
+
+if OPERATED:
+    from chalicelib.admin import rollups
+
+if OPERATED and WORK:
+    from chalicelib.admin import measures
 
 if OPERATORS:
     from chalicelib.admin import operations as admin_operations
@@ -183,8 +190,11 @@ def ws_disconnect(event: WebsocketEvent) -> Any:
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 @journal.counting
 def tick(event: CloudWatchEvent) -> Any:
-    """Every minute: find what is owed and was missed."""
-    return {"kicked": owed.sweep()}
+    """Every minute: find what is owed and was missed; sum up what was served, if anybody looks at that."""
+    overdue = owed.overdue()
+    if OPERATED and admin_settings.get().rolls_up:
+        measures.tick(overdue)
+    return {"kicked": overdue.rows}
 
 
 @app.on_sqs_message(queue=os.environ.get("FOYER_QUEUE_NAME", "foyer-work"), batch_size=1)
@@ -206,6 +216,8 @@ def warm() -> None:
         auth.servers()
     refuse_open_stage()
     journal.begin()
+    if OPERATED and admin_settings.get().rolls_up:
+        tally.begin(rollups.keep, admin_settings.get().rollup_flush_s)
     table.client()
     kicks.client()
     if REST or WORK:

@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 
-from chalicelib import metrics, settings
+from chalicelib import metrics, settings, tally
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -139,13 +139,18 @@ def _write(logger: logging.Logger, fields: dict[str, Any]) -> None:
 
 
 def counting(handler: Callable[P, T]) -> Callable[P, T]:
-    """Have what a handler counted, and no line of its took along, written in a line of its own at its end."""
+    """Have what a handler counted, and no line of its took along, written in a line of its own at its end.
+
+    What it tallied is told then, if it is time.
+    """
 
     @functools.wraps(handler)
     def answer(*args: P.args, **kwargs: P.kwargs) -> T:
+        began = time.monotonic()
         try:
             return handler(*args, **kwargs)
         finally:
+            tally.tell_if_due(time.monotonic() - began)
             counted = metrics.members()
             if counted:
                 _handler.write(counted)

@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec, TypeAlias
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response
 
-from chalicelib import ids, journal, metrics
+from chalicelib import ids, journal, metrics, tally
 from chalicelib.errors import AppError
 from chalicelib.store import table
 from chalicelib.wire.reply import Reply
@@ -61,16 +61,22 @@ def request_id(request: Held) -> str:
 
 
 def speaks(
-    current: Callable[[], Held], spell: Spelling, heed: Callable[[str, Reply], None] | None = None
+    current: Callable[[], Held],
+    spell: Spelling,
+    heed: Callable[[str, Reply], None] | None = None,
+    *,
+    hook: bool = False,
 ) -> Callable[[Callable[P, Reply]], Callable[P, Response]]:
     """Have a view answer with a `Reply`, and every error in its facade's own words.
 
     An error that nobody foresaw is a 500 in those words too, and its place goes to the log.  `heed` is told
     the method and what was answered.  Log and metrics name the route that Chalice found, or the one that the
-    reply's notes name.
+    reply's notes name.  A `hook` is a view that another server calls.
     """
 
     def decorate(view: Callable[P, Reply]) -> Callable[P, Response]:
+        facade = _facade(view.__module__)
+
         @functools.wraps(view)
         def answer(*args: P.args, **kwargs: P.kwargs) -> Response:
             began = time.perf_counter()
@@ -85,13 +91,18 @@ def speaks(
                 journal.failure(error)
                 reply = spell(Unforeseen())
             route = reply.notes.get("route", request.path)
+            sort = tally.REFUSED if reply.status >= 400 else tally.REQUESTS
             if reply.status >= 500:
                 # Some contracts refuse with a 500 what is no fault of ours.
-                counter = metrics.REFUSALS if "decided" in reply.notes else metrics.SERVER_ERRORS
-                counter.add(1, route)
+                if "decided" in reply.notes:
+                    metrics.REFUSALS.add(1, route)
+                else:
+                    metrics.SERVER_ERRORS.add(1, route)
+                    sort = tally.ERRORS
             if heed is not None:
                 heed(request.method, reply)
             request_id = _request_id(event)
+            ms = (time.perf_counter() - began) * 1000
             journal.request(
                 **{
                     **reply.notes,
@@ -99,9 +110,13 @@ def speaks(
                     "route": route,
                     "status": reply.status,
                     "request_id": request_id,
-                    "ms": (time.perf_counter() - began) * 1000,
+                    "ms": ms,
                 }
             )
+            if facade in tally.FACADES:
+                status = reply.status
+                tally.note(facade, request.method, route, status, request_id, ms, sort=sort, hook=hook)
+                tally.tell_if_due(ms / 1000)
             headers = {**reply.headers, "x-request-id": request_id}
             # Lambda's answer is JSON, so a body is text.
             body = reply.body.decode() if isinstance(reply.body, bytes) else reply.body
@@ -110,6 +125,15 @@ def speaks(
         return answer
 
     return decorate
+
+
+def _facade(module: str) -> str:
+    """The package in which a view stands.
+
+    >>> _facade("chalicelib.loop.routes.common")
+    'loop'
+    """
+    return module.removeprefix("chalicelib.").partition(".")[0]
 
 
 class _Text(Response):  # type: ignore[misc]

@@ -36,6 +36,11 @@ class AdminSettings(Given, frozen=True):
         """Whether there is an operators' API here."""
         return bool(self.tokens)
 
+    @property
+    def rolls_up(self) -> bool:
+        """Whether what is served is counted for them."""
+        return self.on and self.rollup_flush_s > 0
+
 
 @cache
 def get() -> AdminSettings:

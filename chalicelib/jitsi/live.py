@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from chalicelib import metrics
+from chalicelib import metrics, tally
 from chalicelib.jitsi import messages, presence, settings, store
 from chalicelib.jitsi.conference import Spread
 from chalicelib.jitsi.messages import Address
@@ -72,8 +72,14 @@ def send(
         return Outcome.RETRY
     if fanout.is_local(row.front):
         presence.mark_released(socket_id, name, epoch)
-    metrics.VISITORS_RELEASED.add()
+    released(1)
     return Outcome.SENT
+
+
+def released(number: int) -> None:
+    """Count visitors who were sent the live message."""
+    metrics.VISITORS_RELEASED.add(number)
+    tally.add(tally.JITSI, tally.RELEASES, number)
 
 
 def keep_the_rest(

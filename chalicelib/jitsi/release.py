@@ -153,7 +153,7 @@ def _release_local(name: str, epochs: range, window_ms: int) -> None:
         if len(posts) > before:
             sockets.append(socket_id)
     here.delivery.post(posts)
-    metrics.VISITORS_RELEASED.add(len(sockets))
+    live.released(len(sockets))
     for socket_id in sockets:
         presence.mark_released(socket_id, name, epoch)
 
@@ -290,7 +290,7 @@ def _serve(
             again.append(visitor)
         else:
             served += 1
-    metrics.VISITORS_RELEASED.add(served)
+    live.released(served)
     if not front.dedup:
         _unclaim(again, run)
     subscriptions.drop(gone)

@@ -32,7 +32,7 @@ def heed(method: str, reply: Reply) -> None:
 
 
 @bp.route(PATH, methods=["POST"], content_types=["*/*"])
-@web.speaks(current, spelling.spell, heed)
+@web.speaks(current, spelling.spell, heed, hook=True)
 def go_live() -> Reply:
     """Record that a conference is live and release its visitors: 200 once that is durable."""
     request = web.read(bp.current_request)
@@ -44,7 +44,7 @@ def go_live() -> Reply:
 
 
 @bp.route(PATH, methods=["DELETE"], content_types=["*/*"])
-@web.speaks(current, spelling.spell, heed)
+@web.speaks(current, spelling.spell, heed, hook=True)
 def clear() -> Reply:
     """Record that a conference is not live any more, for instance because its room was destroyed."""
     request = web.read(bp.current_request)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chalicelib import journal, metrics
+from chalicelib import journal, metrics, tally
 from chalicelib.errors import AppError, Forbidden, Throttled, Unauthenticated, Unavailable, ValidationError
 from chalicelib.jitsi import actions, auth, messages, settings
 from chalicelib.jitsi.actions import Subscribe
@@ -227,14 +227,18 @@ class _Conversation:
             log.error("a socket could not be told: %s", outage)
         if not isinstance(error, AppError):
             log.error("a frame failed", exc_info=error)
+        status = 400
         if summary == messages.UNAVAILABLE:
             metrics.FRAME_FAILURES.add(1, "stomp")
+            status = 503
         reason = error.reason if isinstance(error, InvalidToken) else sentence
-        self._note(frame.command if frame is not None else "-", type(error).__name__, began, reason)
+        self._note(frame.command if frame is not None else "-", type(error).__name__, began, reason, status)
 
-    def _note(self, command: str, outcome: str, began: float, reason: str = "") -> None:
+    def _note(self, command: str, outcome: str, began: float, reason: str = "", status: int = 200) -> None:
         seconds = time.perf_counter() - began
-        metrics.frame(command if command in FRAMES else "-", outcome, seconds)
+        known = command if command in FRAMES else "-"
+        metrics.frame(known, outcome, seconds)
+        tally.frame(tally.JITSI, known, "stomp", status, self.request_id, seconds)
         journal.frame(
             socket=self.socket.id,
             request_id=self.request_id,

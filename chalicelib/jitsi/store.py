@@ -20,7 +20,7 @@ from chalicelib.realtime.subscriptions import SubscriptionRow
 from chalicelib.store import keys, noted, writes
 from chalicelib.store.keys import Key
 from chalicelib.store.noted import NotedRow
-from chalicelib.store.table import Item
+from chalicelib.store.table import DUE_INDEX, Item
 
 RELEASE: Final = "release"
 PAGE: Final = "page"
@@ -581,6 +581,17 @@ def watch(name: str, interval_s: float, nonce: str) -> bool:
         returns="ALL_OLD",
     )
     return raw is None
+
+
+def watched(most: int) -> list[WatchRow]:
+    """Conferences whose count is watched, some of them where they are more."""
+    found: list[WatchRow] = []
+    for partition in keys.due_partitions(COUNT):
+        rows, _ = writes.query(WatchRow, partition, index=DUE_INDEX, limit=most - len(found))
+        found += rows
+        if len(found) >= most:
+            break
+    return found
 
 
 def unwatch(row: WatchRow) -> bool:

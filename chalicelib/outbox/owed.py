@@ -7,7 +7,7 @@ Whatever dies in between is found by the sweep once the lease is over.
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from pynamodb.attributes import JSONAttribute, NumberAttribute, UnicodeAttribute
@@ -260,6 +260,11 @@ def dead_letters(limit: int = 100) -> list[DeadRow]:
     return rows
 
 
+def count_dead(most: int) -> tuple[int, bool]:
+    """How many dead letters there are, up to so many; whether there are more.  One call."""
+    return writes.count_some(keys.DEAD, most, keys.dead(clock.now() - DEAD_KEPT_S, "").sk)
+
+
 def replay(letter: DeadRow) -> None:
     """Make a dead letter's row owe again, now, and forget the letter."""
     again = _replayers.get(letter.kind, _owe_again)
@@ -304,8 +309,20 @@ def work(records: Sequence[dict[str, Any]]) -> list[str]:
     return failed
 
 
+class Overdue(NamedTuple):
+    """Rows that were due and not served: how many, and for how long the oldest of them."""
+
+    rows: int
+    oldest_s: float
+
+
 def sweep() -> int:
     """Kick every row that is due and has not been served; how many there were."""
+    return overdue().rows
+
+
+def overdue() -> Overdue:
+    """Kick every row that is due and has not been served; what there was."""
     found, oldest = 0, 0.0
     now = clock.now()
     for kind in kinds():
@@ -324,4 +341,4 @@ def sweep() -> int:
     metrics.OWED_ROWS.set(found)
     metrics.OWED_OLDEST_SECONDS.set(round(oldest, 3))
     metrics.SWEEPS.add()
-    return found
+    return Overdue(found, oldest)

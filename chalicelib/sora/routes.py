@@ -50,7 +50,7 @@ def unexpected() -> Reply:
 
 
 @bp.route(EVENT_PATH, methods=["POST"], content_types=["*/*"])
-@web.speaks(current, spelling.spell)
+@web.speaks(current, spelling.spell, hook=True)
 def hear() -> Reply:
     """A media server tells of a connection; 200 once that is kept."""
     request = web.read(bp.current_request)

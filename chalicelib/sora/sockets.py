@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chalicelib import journal, metrics
+from chalicelib import journal, metrics, tally
 from chalicelib.errors import AppError, Unauthenticated, ValidationError
 from chalicelib.realtime import fanout, protocols
 from chalicelib.realtime.ports import Post
@@ -34,7 +34,7 @@ def message(event: Mapping[str, Any]) -> dict[str, Any]:
     kind = (protocols.typed(text) or {}).get("type")
     if kind == "pong":
         return {"statusCode": 200}
-    began, outcome = time.perf_counter(), "ok"
+    began, outcome, status = time.perf_counter(), "ok", 200
     try:
         with table.budget():
             if kind == "connect":
@@ -47,12 +47,14 @@ def message(event: Mapping[str, Any]) -> dict[str, Any]:
         raise
     except Exception as error:
         outcome = type(error).__name__
-        _refuse(socket, error)
+        status = 503 if _refuse(socket, error) == INTERNAL else 400
     command, seconds = kind if kind in KNOWN else "-", time.perf_counter() - began
+    request_id = event["requestContext"].get("requestId") or ""
     metrics.frame(command, outcome, seconds)
+    tally.frame(tally.SORA, command, "sora", status, request_id, seconds)
     journal.frame(
         socket=socket.id,
-        request_id=event["requestContext"].get("requestId") or "",
+        request_id=request_id,
         command=command,
         outcome=outcome,
         reason="",
@@ -74,8 +76,8 @@ def _disconnect(socket: Socket) -> None:
         fanout.close(socket.front, socket.id, NORMAL)
 
 
-def _refuse(socket: Socket, error: Exception) -> None:
-    """Say why, and close."""
+def _refuse(socket: Socket, error: Exception) -> int:
+    """Say why, and close; the code of that."""
     reason, code = _spell(error)
     if not isinstance(error, AppError):
         log.error("a message failed", exc_info=error)
@@ -86,6 +88,7 @@ def _refuse(socket: Socket, error: Exception) -> None:
         fanout.close(socket.front, socket.id, code)
     except AppError as outage:
         log.error("a socket could not be told: %s", outage)
+    return code
 
 
 def _spell(error: Exception) -> tuple[str, int]:

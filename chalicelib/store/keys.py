@@ -62,6 +62,38 @@ def dead(at: float, name: str) -> Key:
     return Key(DEAD, f"{at:014.3f}.{name}")
 
 
+ROLLUPS: Final = "ar"
+ROLLUP_PARTS: Final = "ap"
+LAST_EVENTS: Final = "ae"
+LATEST: Final = "~"
+"""After every minute."""
+
+
+def minute(number: int) -> str:
+    """A minute since the epoch, in the order of time."""
+    return f"{number:010d}"
+
+
+def rollup(number: int) -> Key:
+    """What all processes counted in one minute."""
+    return Key(ROLLUPS, minute(number))
+
+
+def measured() -> Key:
+    """What was measured last; it stands after all minutes."""
+    return Key(ROLLUPS, LATEST)
+
+
+def rollup_part(number: int, process: str) -> Key:
+    """What one process counted in one minute."""
+    return Key(ROLLUP_PARTS, f"{minute(number)}.{process}")
+
+
+def last_events(number: int, process: str) -> Key:
+    """The last events of one process in one minute."""
+    return Key(LAST_EVENTS, f"{minute(number)}.{process}")
+
+
 def conference(name: str) -> str:
     """What stands for a conference in the keys below."""
     return ids.short_hash(name)

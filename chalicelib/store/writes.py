@@ -316,13 +316,18 @@ def query_raw(
     start: Mapping[str, Any] | None = None,
     index: str = "",
     until: float | None = None,
+    newest: bool = False,
+    having: Mapping[str, str] | None = None,
 ) -> tuple[list[Raw], Mapping[str, Any] | None]:
     """One page of a partition, as DynamoDB spells it, and where the next one starts.
 
     `prefix`, or `at_least` and perhaps `at_most`, narrow the sort key; `index` with `until` reads the rows
-    due by that time (seconds).
+    due by that time (seconds).  `newest` reads backwards.  `having` leaves out, after they were read, the
+    items whose attributes do not contain these texts.
     """
     request: dict[str, Any] = {"TableName": table.name(), "ConsistentRead": consistent}
+    if newest:
+        request["ScanIndexForward"] = False
     values: dict[str, Any] = {":p": {"S": pk}}
     names = {"#p": "due" if index else "pk"}
     conditions = ["#p = :p"]
@@ -342,6 +347,13 @@ def query_raw(
         conditions.append("#s BETWEEN :s AND :e" if at_most else "#s >= :s")
     if at_most:
         values[":e"] = {"S": at_most}
+    if having:
+        filters = []
+        for at, (name, text) in enumerate(having.items()):
+            names[f"#h{at}"] = name
+            values[f":h{at}"] = {"S": text}
+            filters.append(f"contains(#h{at}, :h{at})")
+        request["FilterExpression"] = " AND ".join(filters)
     if limit is not None:
         request["Limit"] = limit
     if start is not None:
@@ -399,6 +411,19 @@ def count(pk: str, matching: Condition | None = None, consistent: bool = True) -
         start = answer.get("LastEvaluatedKey")
         if start is None:
             return total
+
+
+def count_some(pk: str, most: int, at_least: str) -> tuple[int, bool]:
+    """How many rows of a partition stand at or behind a sort key, up to so many; whether there are more."""
+    request = {
+        "TableName": table.name(),
+        "Select": "COUNT",
+        "Limit": most + 1,
+        "KeyConditionExpression": "pk = :p AND sk >= :s",
+        "ExpressionAttributeValues": {":p": {"S": pk}, ":s": {"S": at_least}},
+    }
+    found = int(call("Query", request)["Count"])
+    return min(found, most), found > most
 
 
 def batch(puts: Sequence[Item] = (), deletes: Sequence[tuple[str, str]] = ()) -> None:

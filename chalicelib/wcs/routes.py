@@ -26,7 +26,7 @@ def current() -> web.Held:
 
 
 @bp.route(HOOK, methods=["POST"], content_types=["*/*"])
-@web.speaks(current, spelling.spell)
+@web.speaks(current, spelling.spell, hook=True)
 def hear(api: str, hook: str) -> Reply:
     """A server tells something, or asks: it is answered what it sent."""
     request = web.read(bp.current_request)

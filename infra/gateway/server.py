@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 
-from chalicelib import metrics, references, waits
+from chalicelib import metrics, references, tally, waits
 from chalicelib import settings as shared
 from chalicelib.settings import BadSetting
 from infra.gateway import handlers, log, peers, settings, supervisor
@@ -32,7 +32,7 @@ from infra.gateway.rest import PublicApp
 from infra.gateway.router import Router
 from infra.gateway.settings import Settings
 from infra.gateway.sockets import Sockets
-from infra.gateway.sources import Lease, LocalKicker, Poller, Schedule
+from infra.gateway.sources import Lease, LocalKicker, Poller, Schedule, Teller
 from infra.gateway.websocket import Answer, WebSocketProtocol
 from infra.gateway.wheel import Wheel
 
@@ -221,6 +221,9 @@ class Gateway:
         for listener in (self.management, *self.listeners):
             await listener.open()
 
+        self.teller = Teller() if tally.on() else None
+        if self.teller is not None:
+            self.teller.start()
         self.lease = Lease(self._renew, self._lost)
         self.lease.start()
         self.sources: list[Schedule | Poller] = []
@@ -313,6 +316,8 @@ class Gateway:
         await asyncio.gather(*(listener.finish() for listener in (*self.listeners, self.management)))
         for pool in (self.pool, self.work_pool):
             await asyncio.to_thread(pool.stop, 10.0)
+        if self.teller is not None:
+            await asyncio.to_thread(self.teller.stop)
         waits.begin()
         self.wheel.stop()
         if self.kicker is not None:

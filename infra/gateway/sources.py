@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
-from chalicelib import metrics
+from chalicelib import metrics, tally
 from chalicelib import settings as shared
 from infra.gateway import events, log
 from infra.gateway.handlers import Handlers, Pool
@@ -182,6 +182,29 @@ class Poller:
             entries = [entry for entry in entries if entry["Id"] in again]
             if not entries:
                 return
+
+
+class Teller:
+    """Tells what this process served, at an interval and at the end: no request waits for that."""
+
+    def __init__(self) -> None:
+        self._every = tally.every_s()
+        self._threads = _Threads()
+        tally.by_timer()
+
+    def start(self) -> None:
+        """Begin."""
+        self._threads.start(self._run, "teller")
+
+    def stop(self) -> None:
+        """Tell the rest."""
+        self._threads.stopped.set()
+        self._threads.join(5.0)
+        tally.tell()
+
+    def _run(self) -> None:
+        while not self._threads.stopped.wait(self._every):
+            tally.tell()
 
 
 class LocalKicker:

@@ -11,7 +11,7 @@ from chalicelib.wire.reply import Reply
 
 PREFIX: Final = "/media/v1"
 
-_edge: Final = Edge(Blueprint(__name__))
+_edge: Final = Edge(Blueprint(__name__), hooks=True)
 close: Final = _edge.close
 served: Final = _edge.served
 

@@ -26,9 +26,13 @@ LARGEST_BODY: Final = 1 << 20
 class Edge:
     """Paths and their views: callers authenticated, answers in the envelope, and what paths lack."""
 
-    def __init__(self, rest: Blueprint) -> None:
-        """`rest` is for preflights and for methods that a path does not have; `close` fills it."""
+    def __init__(self, rest: Blueprint, *, hooks: bool = False) -> None:
+        """`rest` is for preflights and for methods that a path does not have; `close` fills it.
+
+        `hooks` says that other servers call these paths.
+        """
         self.rest: Final = rest
+        self._hooks = hooks
         self._served: dict[str, set[str]] = {}
 
     def serve(self, bp: Blueprint, path: str, methods: Sequence[str], view: View, **given: Any) -> None:
@@ -39,7 +43,7 @@ class Edge:
             return view(request, auth.authenticate(request), **given, **names)
 
         self._served.setdefault(path, set()).update(methods)
-        _register(bp, path, methods, answer)
+        _register(bp, path, methods, answer, hook=self._hooks)
 
     def close(self) -> Blueprint:
         """The blueprint of what is left of every path; to be called once, after all."""
@@ -53,8 +57,8 @@ class Edge:
         return {path: frozenset(methods) for path, methods in self._served.items()}
 
 
-def _register(bp: Blueprint, path: str, methods: Sequence[str], answer: View) -> None:
-    speaking = web.speaks(lambda: bp.current_request, spelling.spell)(answer)
+def _register(bp: Blueprint, path: str, methods: Sequence[str], answer: View, *, hook: bool = False) -> None:
+    speaking = web.speaks(lambda: bp.current_request, spelling.spell, hook=hook)(answer)
     bp.route(path, methods=list(methods), content_types=["*/*"])(speaking)
 
 
