@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from chalicelib.admin import door
+from chalicelib.admin import door, shapes
 from chalicelib.operations import Operation
 
 TAG: Final = "admin"
@@ -165,6 +165,18 @@ OPERATIONS: Final = (
     read("/session", "Who is signed in", AdminSession),
     *CONFERENCES,
     _operation("DELETE", "/session", "Sign out", {204: ("Signed out", None)}, None, _WRITES),
+    read(
+        "/overview",
+        "What is served, waits and is owed; `minutes` of it, up to 1440",
+        shapes.AdminOverview,
+        _BAD,
+    ),
+    read(
+        "/events",
+        "What was served last; narrowed by `request_id`, `facade`, `errors=1` or `refused=1`",
+        shapes.AdminEvents,
+        _BAD,
+    ),
 )
 
 

@@ -1,9 +1,9 @@
 """All routes of the operators' API, for the composition root."""
 
 from chalicelib.admin import door
-from chalicelib.admin.routes import common, conferences, session
+from chalicelib.admin.routes import common, conferences, overview, session
 
-MODULES = (session, conferences)
+MODULES = (session, conferences, overview)
 """Importing them is what enters their routes."""
 
 
