@@ -13,14 +13,14 @@ from types import FrameType
 
 import msgspec
 
-from chalicelib import metrics, references, waits
+from chalicelib import metrics, references, tally, waits
 from chalicelib import settings as shared
 from chalicelib.outbox import kicks
 from chalicelib.settings import BadSetting
 from infra.gateway import handlers, log, settings
 from infra.gateway import metrics as process
 from infra.gateway.server import die_with_parent
-from infra.gateway.sources import LocalKicker, Poller, Schedule
+from infra.gateway.sources import LocalKicker, Poller, Schedule, Teller
 
 
 class _Numbers(BaseHTTPRequestHandler):
@@ -84,6 +84,9 @@ def main() -> int:
         return 2
     ours = handlers.make(read)
     sources = (Schedule(ours, interval_s), Poller(ours, queue_url, read.work_threads))
+    teller = Teller() if tally.on() else None
+    if teller is not None:
+        teller.start()
     # What waits for other machines is not to keep the queue's threads from the rest.
     pool = handlers.Pool(ours, None, read.work_threads, "work", read.waiting)
     if read.handlers == "local":
@@ -99,6 +102,8 @@ def main() -> int:
         source.stop()
     waits.end()
     pool.stop(10.0)
+    if teller is not None:
+        teller.stop()
     if numbers is not None:
         numbers.shutdown()
     return 0
