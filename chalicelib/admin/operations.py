@@ -105,6 +105,188 @@ class AdminLive(msgspec.Struct, frozen=True):
     live: bool
 
 
+class AdminService(msgspec.Struct, frozen=True):
+    """A service of conference management."""
+
+    id: str
+    name: str
+
+
+class AdminServices(msgspec.Struct, frozen=True):
+    """A page of services."""
+
+    items: list[AdminService]
+    next: str | None
+
+
+class AdminRoom(msgspec.Struct, frozen=True):
+    """A room of conference management; a limit that is null is none."""
+
+    id: str
+    name: str
+    service: str
+    participants: int
+    streams: int
+    others: int
+    participant_limit: int | None
+    input_limit: int | None
+
+
+class AdminRooms(msgspec.Struct, frozen=True):
+    """A page of rooms."""
+
+    items: list[AdminRoom]
+    next: str | None
+
+
+class AdminParticipant(msgspec.Struct, frozen=True):
+    """Somebody in a room."""
+
+    id: str
+    user: str
+    role: str
+    permission: Document
+
+
+class AdminRoomStream(msgspec.Struct, frozen=True):
+    """A stream of a room."""
+
+    id: str
+    type: Literal["mixed", "forward"]
+    owner: str | None
+    source: str | None
+    views: list[str]
+    audio: bool
+    video: bool
+    attributes: Document | None
+    arrived: int | None
+
+
+class AdminWholeRoom(msgspec.Struct, frozen=True):
+    """A room with the first 500 participants and streams; `more` says that there are others."""
+
+    room: AdminRoom
+    participants: list[AdminParticipant]
+    streams: list[AdminRoomStream]
+    more: bool
+
+
+class AdminInvitation(msgspec.Struct, frozen=True):
+    """A room by invitation; of its token only the first characters are shown."""
+
+    id: str
+    token: str
+    name: str | None
+    owner: str | None
+    participants: int
+    max_size: int
+    created_at: int
+    expires_at: int
+
+
+class AdminInvitations(msgspec.Struct, frozen=True):
+    """A page of rooms by invitation."""
+
+    items: list[AdminInvitation]
+    next: str | None
+
+
+class AdminParticipation(msgspec.Struct, frozen=True):
+    """Somebody in a room by invitation."""
+
+    session_id: str
+    name: str
+    owner: bool
+    state: str
+    event: str | None
+    connections: int
+    sends: int
+    receives: int
+    non_conforming: int
+    joined_at: int
+    expires_at: int
+
+
+class AdminWholeInvitation(msgspec.Struct, frozen=True):
+    """A room by invitation with those who are in it."""
+
+    id: str
+    token: str
+    name: str | None
+    owner: str | None
+    participants: int
+    max_size: int
+    created_at: int
+    expires_at: int
+    sessions: list[AdminParticipation]
+
+
+class AdminStream(msgspec.Struct, frozen=True):
+    """A stream of a media server."""
+
+    name: str | None
+    media_session_id: str | None
+    server: str | None
+    app_key: str | None
+    status: str | None
+    video_codec: str | None
+    audio_codec: str | None
+    published: Any
+    has_video: Any
+    has_audio: Any
+    width: Any
+    height: Any
+    bitrate: Any
+    created: Any
+    at: int
+    ended: bool
+    ending: bool
+    stale: bool
+
+
+class AdminStreams(msgspec.Struct, frozen=True):
+    """A page of streams."""
+
+    items: list[AdminStream]
+    next: str | None
+
+
+class AdminListedChannel(msgspec.Struct, frozen=True):
+    """A channel in the list."""
+
+    channel_id: str
+    seen_at: int
+
+
+class AdminChannels(msgspec.Struct, frozen=True):
+    """A page of channels."""
+
+    items: list[AdminListedChannel]
+    next: str | None
+
+
+class AdminConnection(msgspec.Struct, frozen=True):
+    """A connection of a channel; metadata of more than 16 KiB are only measured."""
+
+    connection_id: str
+    client_id: str
+    bundle_id: str
+    role: str | None
+    session_id: str | None
+    door: str | None
+    created_at: int | None
+    metadata: Document | None
+    metadata_bytes: int
+
+
+class AdminChannel(msgspec.Struct, frozen=True):
+    """A page of a channel's connections."""
+
+    channel_id: str
+    connections: list[AdminConnection]
+    next: str | None
+
+
 _ALWAYS: Final = {
     401: ("No token or session, or none of ours", AdminProblem),
     429: ("Too many wrong tokens came from this address within a minute", AdminProblem),
@@ -153,6 +335,17 @@ CONFERENCES: Final = (
     write("/conference/clear", "Have a conference wait again", AdminLive, AdminName, _BAD),
 )
 
+FACADES: Final = (
+    read("/owt/services", "All services of conference management (limit, after)", AdminServices, _BAD),
+    read("/owt/services/{service}/rooms", "The rooms of a service (limit, after)", AdminRooms, _BAD),
+    read("/owt/rooms/{room}", "A room with participants and streams", AdminWholeRoom, _MISSING),
+    read("/loop/rooms", "All rooms by invitation (limit, after, search)", AdminInvitations, _BAD),
+    read("/loop/rooms/{room}", "A room by invitation with its sessions", AdminWholeInvitation, _MISSING),
+    read("/wcs/streams", "All streams of media servers (limit, after, search)", AdminStreams, _BAD),
+    read("/sora/channels", "All channels (limit, after, search)", AdminChannels, _BAD),
+    read("/sora/channel", "A channel's connections (id, limit, after)", AdminChannel, _BAD),
+)
+
 OPERATIONS: Final = (
     Operation(
         "POST",
@@ -164,6 +357,7 @@ OPERATIONS: Final = (
     ),
     read("/session", "Who is signed in", AdminSession),
     *CONFERENCES,
+    *FACADES,
     _operation("DELETE", "/session", "Sign out", {204: ("Signed out", None)}, None, _WRITES),
     read(
         "/overview",

@@ -100,6 +100,7 @@ def enter(socket: Socket, asked: Connect) -> bool:
         expires_at=expires_at,
     )
     _tell(asked.channel_id, _enter(row))
+    store.note(asked.channel_id)
     return True
 
 

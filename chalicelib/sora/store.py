@@ -21,9 +21,10 @@ from chalicelib.outbox.owed import OwedRow
 from chalicelib.sora import settings
 from chalicelib.sora.connection import EVENT, Connection
 from chalicelib.sora.errors import ConnectionNotFound
-from chalicelib.store import expressions, keys, table, writes
+from chalicelib.store import expressions, keys, noted, table, writes
 from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute
 from chalicelib.store.keys import Key
+from chalicelib.store.noted import NotedRow
 from chalicelib.store.table import Item
 from chalicelib.store.writes import Cancelled, Change, Put, Refused
 
@@ -130,6 +131,29 @@ def living(channel_id: str) -> Iterator[ConnectionRow]:
             yield row
 
 
+def listed_after(channel_id: str, sk: str, limit: int) -> tuple[list[ConnectionRow], str | None]:
+    """Some connections of a channel, behind one, and behind which more may stand.  Raises `Unavailable`."""
+    pk = keys.sora_channel(channel_id)
+    start = writes.key(pk, sk) if sk else None
+    prefix = keys.SORA_CONNECTIONS
+    rows, following = writes.query(ConnectionRow, pk, prefix=prefix, limit=limit, start=start)
+    found = [row for row in rows if row.stands and row.channel_id == channel_id]
+    return found, following["sk"]["S"] if following is not None else None
+
+
+def note(channel_id: str) -> None:
+    """Have a channel stand in the list of all, where somebody may look at that."""
+    noted.note(keys.CHANNELS, channel_id)
+
+
+def noted_after(channel_id: str, limit: int) -> tuple[list[NotedRow], str | None]:
+    """Some of all channels in the order of their ids, behind one, and behind which more may stand.
+
+    Raises `Unavailable`.
+    """
+    return noted.page(NotedRow, keys.CHANNELS, limit, channel_id)
+
+
 def enter(known: Connection) -> None:
     """Keep a connection that the media server tells of, unless it has ended; its metadata stay as they are.
 
@@ -157,6 +181,7 @@ def enter(known: Connection) -> None:
         writes.update(*key, actions=actions, condition=ConnectionRow.ended_at.does_not_exist())
     except Refused:
         return  # it has ended; ids are never used again
+    note(known.channel_id)
 
 
 def _unless(given: str, otherwise: str) -> str | None:
@@ -210,7 +235,9 @@ Owe = Callable[[ConnectionRow, str, str], Sequence[OwedRow]]
 
 def change(channel_id: str, connection_id: str, decide: Decide) -> tuple[str, str]:
     """Change a connection's metadata; those before and after.  Raises `ConnectionNotFound`, `Unavailable`."""
-    return _change(channel_id, connection_id, decide, lambda *_: ())
+    became = _change(channel_id, connection_id, decide, lambda *_: ())
+    note(channel_id)
+    return became
 
 
 def change_and_push(
@@ -229,6 +256,7 @@ def change_and_push(
         return owed
 
     became = _change(channel_id, connection_id, decide, owe)
+    note(channel_id)
     for row in owed:
         kicks.kick(PUSH if isinstance(row, PushRow) else UPSTREAM, Key(row.pk, row.sk))
     return became

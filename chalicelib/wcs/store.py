@@ -432,6 +432,32 @@ def every() -> list[StreamRow]:
     return list(_listed(raw for pk in keys.wcs_lists() for raw in writes.raw_rows(pk)))
 
 
+def listed_after(part: int, sk: str, limit: int) -> tuple[list[Key], str | None]:
+    """Some rows of one part of the list, behind a place in it, and behind which place more may stand.
+
+    Raises `Unavailable`.
+    """
+    pk = keys.wcs_lists()[part]
+    raws, following = writes.query_raw(pk, limit=limit, start=writes.key(pk, sk) if sk else None)
+    listed = [Key(raw["pk"]["S"], raw["sk"]["S"]) for raw in raws]
+    return listed, following["sk"]["S"] if following is not None else None
+
+
+def of_list(listed: Sequence[Key]) -> list[tuple[Key, StreamRow]]:
+    """The streams that at most 100 rows of the list are about, each by the name that it had last.
+
+    Raises `Unavailable`.
+    """
+    wanted = list(dict.fromkeys(keys.wcs_of_listed(each) for each in listed))
+    found = writes.get_many(wanted, consistent=False)
+    rows = []
+    for each in listed:
+        row = writes.read(StreamRow, found.get(keys.wcs_of_listed(each)))
+        if row is not None and row.lives and keys.wcs_listed(stream.name_of(row.fields), row.key) == each:
+            rows.append((each, row))
+    return rows
+
+
 def _listed(raws: Iterable[Raw]) -> Iterator[StreamRow]:
     """The streams that these rows of the list are about, each once, 100 in a read."""
     wanted = iter(dict.fromkeys(keys.wcs_of_listed(Key(raw["pk"]["S"], raw["sk"]["S"])) for raw in raws))

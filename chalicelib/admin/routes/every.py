@@ -1,9 +1,9 @@
 """All routes of the operators' API, for the composition root."""
 
 from chalicelib.admin import door
-from chalicelib.admin.routes import common, conferences, overview, session
+from chalicelib.admin.routes import common, conferences, loop, overview, owt, session, sora, wcs
 
-MODULES = (session, conferences, overview)
+MODULES = (session, conferences, overview, owt, loop, wcs, sora)
 """Importing them is what enters their routes."""
 
 

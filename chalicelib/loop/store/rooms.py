@@ -26,7 +26,7 @@ from chalicelib.store import keys, writes
 from chalicelib.store.attributes import BooleanAttribute, NumberAttribute, RawMapAttribute, UnicodeAttribute
 from chalicelib.store.expressions import ABSENT, Same, absent, add, assign
 from chalicelib.store.keys import Key
-from chalicelib.store.table import Item
+from chalicelib.store.table import DUE_INDEX, Item, spell_number
 from chalicelib.store.writes import Refused
 
 ROOM: Final = "loop.room"
@@ -353,6 +353,29 @@ def rows(tokens: Sequence[str]) -> dict[str, RoomRow]:
             row = RoomRow.from_raw_data(raw)
             found[token_of(row)] = row
     return found
+
+
+def listed_after(bucket: int, after: tuple[float, str] | None, limit: int) -> tuple[list[RoomRow], bool]:
+    """Some of everybody's rooms, in one part of the index of what is due, and whether more may stand there.
+
+    They stand in the order of when they are looked at next; `after` is that time and a token: the last one's.
+    Raises `Unavailable`.
+    """
+    partition = keys.due_partitions(ROOM)[bucket]
+    start = None
+    if after is not None:
+        at, token = after
+        start = {
+            **writes.key(*keys.loop_room(token)),
+            "due": {"S": partition},
+            "due_at": {"N": spell_number(at)},
+        }
+    raws, following = writes.query_raw(partition, index=DUE_INDEX, limit=limit, start=start)
+    return [RoomRow.from_raw_data(raw) for raw in raws], following is not None
+
+
+PARTS: Final = keys.DUE_BUCKETS
+"""So many parts has that index."""
 
 
 def contexts(some: Sequence[RoomRow]) -> Iterator[Mapping[str, str]]:

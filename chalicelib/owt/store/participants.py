@@ -75,7 +75,11 @@ def _visible(raw: Raw | None, participant_id: str) -> ParticipantRow:
 
 def listed(service_id: str, room_id: str) -> list[Participant]:
     """Everybody in a room, in the order of joining.  Raises `NoRoom`, `Unavailable`."""
-    found = children.participants(service_id, room_id)
+    return of(children.participants(service_id, room_id))
+
+
+def of(found: children.Listing) -> list[Participant]:
+    """The same of what was read already."""
     rows = [ParticipantRow.from_raw_data(raw) for raw in found.of(children.PARTICIPANTS)]
     return [of_row(row) for row in sorted(rows, key=lambda row: row.order) if row.pending is None]
 

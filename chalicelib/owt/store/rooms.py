@@ -292,6 +292,19 @@ def listed(service_id: str, skip: int = 0, count: int | None = None) -> list[str
     return found[skip:last]
 
 
+def listed_after(service_id: str, room_id: str, limit: int) -> tuple[list[RoomState], str | None]:
+    """Some rooms of a service, behind one, for who looks on, and behind which id more may stand.
+
+    Raises `Unavailable`.
+    """
+    start = writes.key(*keys.owt_room_listed(service_id, room_id)) if room_id else None
+    rows, following = writes.query(ListedRoomRow, keys.owt_rooms(service_id), limit=limit, start=start)
+    raws = writes.get_many([keys.owt_room(row.sk) for row in rows], consistent=False)
+    found = [RoomState(RoomRow.from_raw_data(raw)) for raw in raws.values()]
+    states = sorted((each for each in found if each.service == service_id), key=lambda each: each.id)
+    return states, following["sk"]["S"] if following is not None else None
+
+
 def replace(
     known: RoomState, body: Json, also: Callable[[int], Sequence[Part]] = lambda _: ()
 ) -> tuple[RoomState, Key | None]:

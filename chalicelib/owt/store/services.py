@@ -186,6 +186,17 @@ def every() -> Iterator[Service]:
         yield Service(row.sk, row.name, row.shown_key, bool(row.require_v2))
 
 
+def listed_after(service_id: str, limit: int) -> tuple[list[Service], str | None]:
+    """Some services but the super service, behind one, and behind which more may stand.
+
+    Raises `Unavailable`.
+    """
+    start = writes.key(*keys.owt_service_listed(service_id)) if service_id else None
+    rows, following = writes.query(ListedServiceRow, keys.OWT_SERVICES, limit=limit, start=start)
+    found = [Service(row.sk, row.name, row.shown_key, bool(row.require_v2)) for row in rows]
+    return found, following["sk"]["S"] if following is not None else None
+
+
 def delete(service_id: str) -> None:
     """Remove a service, and owe the removal of its rooms in the same transaction.
 

@@ -183,7 +183,11 @@ class Scene:
 
 def scene(service_id: str, room_id: str) -> Scene:
     """A room and its streams, by one query.  Raises `NoRoom`, `Unavailable`."""
-    found = children.room_range(service_id, room_id, *children.STREAMS)
+    return scene_of(children.room_range(service_id, room_id, *children.STREAMS))
+
+
+def scene_of(found: children.Listing) -> Scene:
+    """The same of what was read already."""
     rows = [StreamRow.from_raw_data(raw) for raw in found.of("w#")]
     waiting = [row for row in rows if "pending" in row.attribute_values]
     alive = [of_row(row) for row in rows if "pending" not in row.attribute_values]
