@@ -28,7 +28,10 @@ RELEASES: Final = "releases"
 KEPT: Final = {ERRORS: 20, REFUSED: 10, REQUESTS: 10}
 """So many events of a minute are kept of each sort: the last ones, so that what fails is not pushed out."""
 OWN_MINUTES: Final = 2
-"""What was kept back for longer counts in the minute in which it is told: the sums are made by then."""
+"""What was kept back for longer counts in the minute in which it is told: the sums are made by then.
+
+So what was told while its answer was lost, and could not be told again within a minute, is summed up twice.
+"""
 LONGEST_MINUTES: Final = 60
 """The events of a minute that was not told for so long are forgotten."""
 MINUTE_S: Final = 60
@@ -119,11 +122,9 @@ class _State:
 _state = _State()
 
 
-def begin(tell: Tell, every_s: float, *, timed: bool | None = None) -> None:
+def begin(tell: Tell, every_s: float) -> None:
     """Note from now on what happens, and have it told every so often."""
     _state.tell, _state.every_s = tell, every_s
-    if timed is not None:
-        _state.timed = timed
 
 
 def on() -> bool:

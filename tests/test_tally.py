@@ -1,5 +1,6 @@
 """What a process serves, until it is told: in absolute numbers, bounded, and never lost to an outage."""
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ import pytest
 from chalicelib import clock, journal, tally
 from chalicelib.errors import Unavailable
 from chalicelib.tally import Part
+from tests.support.counts import full
 
 MINUTE = 29_000_000
 """A minute since the epoch."""
@@ -283,6 +285,26 @@ def test_what_an_outage_keeps_here_is_bounded(keeper, time):
     tally.tell()
     assert keeper.total("loop", "requests") == 1000
     assert len(tally._minutes) <= tally.OWN_MINUTES
+
+
+def test_whatever_fails_whenever_everything_counts_once(keeper, time):
+    """Requests, outages, answers that are lost, and pauses in which the process is frozen."""
+    chance = random.Random(11)
+    for _ in range(full(200, 5000)):
+        keeper.told.clear()
+        tally.reset()
+        tally.begin(keeper.keep, 10.0)
+        served_in_all = 0
+        for _ in range(40):
+            for _ in range(chance.randrange(4)):
+                served()
+                served_in_all += 1
+            keeper.fails, keeper.lost = chance.choice([(False, False)] * 3 + [(True, False), (False, True)])
+            tally.tell_if_due(chance.choice([0.0, 0.0, 3.0]))
+            time.pass_by(chance.choice([0.1, 5.0, 11.0, 59.0, 121.0]))
+        keeper.fails = keeper.lost = False
+        tally.tell()
+        assert keeper.total("loop", "requests") == served_in_all
 
 
 def test_every_handler_tells_at_its_end_even_if_it_fails(keeper, time):
