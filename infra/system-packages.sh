@@ -3,7 +3,7 @@
 # --check installs nothing: it names what is missing and exits 1.
 set -eu
 mode=install
-wanted="node:nodejs npm:npm luac:lua5.4 lua:lua5.4 nginx:nginx-light curl:curl ffmpeg:ffmpeg promtool:prometheus systemd-analyze:systemd"
+wanted="node:nodejs npm:npm luac:lua5.4 lua:lua5.4 nginx:nginx-light curl:curl ffmpeg:ffmpeg promtool:prometheus systemd-analyze:systemd chromium:chromium"
 for argument in "$@"; do
     case $argument in
         --check) mode=check ;;

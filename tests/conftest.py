@@ -16,6 +16,7 @@ import pytest
 from moto import backend_index, mock_aws
 from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
+from playwright.sync_api import Browser
 
 from chalicelib import settings
 from infra import package
@@ -24,6 +25,7 @@ from infra.credentials import Credentials
 from infra.emulator import REGION, Emulator
 from infra.resources import ensure_queue, ensure_table
 from tests.support import grants, network, node
+from tests.support.browser import chromium
 from tests.support.target import remember
 
 OURS = (
@@ -318,3 +320,10 @@ def _enter(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None
     for name, text in environment.items():
         monkeypatch.setenv(name, text)
     settings.reset()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for a module's tests."""
+    with chromium() as running:
+        yield running
