@@ -85,6 +85,7 @@ if OPERATORS:
 
 if REST:
     from chalicelib.admin import door
+    from chalicelib.console import routes as console_routes
     from chalicelib.jitsi import operations as jitsi_operations
     from chalicelib.jitsi import routes as jitsi_routes
     from chalicelib.loop import media as loop_media
@@ -107,6 +108,7 @@ if REST:
     app.register_blueprint(sora_routes.bp)
     app.register_blueprint(wcs_routes.bp)
     app.register_blueprint(door.bp)
+    app.register_blueprint(console_routes.bp)
     system_routes.offer(
         [
             *system_routes.OPERATIONS,
@@ -117,6 +119,7 @@ if REST:
             *sora_operations.OPERATIONS,
             *wcs_operations.every(),
             *(admin_operations.every() if OPERATORS else ()),
+            *(console_routes.OPERATIONS if OPERATORS else ()),
         ]
     )
 

@@ -1,0 +1,386 @@
+"""The operators' API as its contract has it, of made-up data, behind the console's own files.
+
+It stands in where a test wants what a real stage does not have at hand: a day of numbers, hostile names,
+failures, silence.  The walks that show that console and API fit are in test_walks.py, on a gateway.
+"""
+
+import json
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from chalicelib.console import files
+
+TOKEN = "stand-in"
+FACADES = ("jitsi", "owt", "loop", "wcs", "sora")
+MINUTE_MS = 60_000
+STAGE = "local"
+
+
+class StandIn:
+    """State that tests change as they like; `url` is where the console is."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.requests: list[str] = []
+        self.signed_in = False
+        self.fail: dict[str, tuple[int, str]] = {}
+        """Path below the prefix -> status and code of what is answered instead."""
+        self.slow_s = 0.0
+        self.seed()
+
+    def seed(self) -> None:
+        """Something in every list."""
+        now = int(time.time() * 1000)
+        self.conferences: dict[str, dict[str, Any]] = {
+            f"{name}@conference.meet.example": {
+                "name": f"{name}@conference.meet.example",
+                "watched": watched,
+                "live": live,
+                "live_since": now - 380_000 if live else None,
+                "live_until": now + 7_000_000 if live else None,
+                "epoch": 3,
+                "moderators": 1 if watched else 0,
+                "shards": 16,
+                "counts": [(waiting + 15 - at) // 16 for at in range(16)],
+            }
+            for name, waiting, watched, live in (
+                ("townhall-2026", 1843, True, False),
+                ("town-planning", 212, True, False),
+                ("allhands", 0, True, True),
+                ("school-assembly-north", 37, False, False),
+                ("budget-hearing", 4, True, False),
+            )
+        }
+        self.services: list[dict[str, Any]] = [
+            {"id": "5f2b1c0e9a7d4e30", "name": "clinic-frontdesk"},
+            {"id": "88d0c6a1b2f34c55", "name": "school-portal"},
+        ]
+        self.rooms: list[dict[str, Any]] = [
+            {"id": f"6a1f{at:04x}c2e8d70b", "name": name, "participants": people, "streams": people + 1}
+            for at, (name, people) in enumerate((("Consultation 1", 2), ("Consultation 2", 0), ("Staff", 7)))
+        ]
+        self.participants: list[dict[str, Any]] = [
+            {"id": f"p{at}d41c77e0", "user": user, "role": role}
+            for at, (user, role) in enumerate((("Dr. Ito", "presenter"), ("Ms. Weber", "guest")))
+        ]
+        self.streams: list[dict[str, Any]] = [
+            {"id": "6a1f0000c2e8d70b-common", "type": "mixed", "owner": None},
+            {"id": "41b7ce09d6", "type": "forward", "owner": "p0d41c77e0"},
+        ]
+        self.loop: list[dict[str, Any]] = [
+            {
+                "id": f"r{at}a7c1",
+                "token": f"{token}…",
+                "name": name,
+                "owner": "alex@example.org",
+                "participants": people,
+                "max_size": 5,
+                "expires_at": now + 86_400_000 * 20,
+            }
+            for at, (token, name, people) in enumerate(
+                (("Qz4b", "Weekly review", 2), ("8hT1", "Interview", 0))
+            )
+        ]
+        self.sessions: list[dict[str, Any]] = [
+            {
+                "session_id": "s-3f9c2a",
+                "name": "Alex",
+                "state": "sendrecv",
+                "connections": 1,
+                "expires_at": now + 240_000,
+            },
+            {
+                "session_id": "s-77b01e",
+                "name": "Sam",
+                "state": "starting",
+                "connections": 0,
+                "expires_at": now + 280_000,
+            },
+        ]
+        self.wcs: list[dict[str, Any]] = [
+            {
+                "name": name,
+                "media_session_id": f"{at}c7e4f10-9a1b",
+                "server": "wcs-1.example",
+                "app_key": "defaultApp",
+                "status": status,
+                "at": now - age * 1000,
+                "stale": age > 3600,
+            }
+            for at, (name, status, age) in enumerate(
+                (
+                    ("lobby-camera", "PUBLISHING", 30),
+                    ("stage-left", "PLAYING", 75),
+                    ("old-feed", "PUBLISHING", 9000),
+                )
+            )
+        ]
+        self.channels: dict[str, list[dict[str, Any]]] = {
+            "lecture-7": [
+                {
+                    "connection_id": "C5K9Q",
+                    "client_id": "teacher",
+                    "metadata": {"name": "M. Sato", "hand": False},
+                },
+                {
+                    "connection_id": "T1XPD",
+                    "client_id": "student-12",
+                    "metadata": {"name": "Kim", "hand": True},
+                },
+            ]
+        }
+        self.owed: list[dict[str, Any]] = [
+            {"id": "o1", "kind": "owt.push", "at": now - 4_000, "attempts": 1, "overdue_s": 4},
+            {"id": "o2", "kind": "loop.room", "at": now - 620_000, "attempts": 6, "overdue_s": 620},
+        ]
+        self.dead: list[dict[str, Any]] = [
+            {
+                "id": f"d{at}",
+                "kind": kind,
+                "reason": reason,
+                "attempts": attempts,
+                "at": now - 3_600_000 * (at + 1),
+                "replayable": replayable,
+            }
+            for at, (kind, reason, attempts, replayable) in enumerate(
+                (
+                    ("owt.push", "https://hooks.example.com: 500 after 12 attempts", 12, True),
+                    ("sora.upstream", "connection refused", 8, True),
+                    ("wcs.end", "the server does not know the stream", 3, False),
+                )
+            )
+        ]
+        self.events: list[dict[str, Any]] = [
+            {
+                "at": now - at * 7_300,
+                "request_id": f"0f3a9c{at:02d}d7e1",
+                "method": method,
+                "route": route,
+                "facade": facade,
+                "status": status,
+                "ms": ms,
+            }
+            for at, (method, route, facade, status, ms) in enumerate(
+                (
+                    ("POST", "/waiting-queue/golive", "jitsi", 200, 12.4),
+                    ("GET", "/v1/rooms", "owt", 200, 8.8),
+                    ("POST", "/rooms/{token}", "loop", 403, 3.1),
+                    ("POST", "/EventService/StreamStatusEvent", "wcs", 500, 1204.0),
+                    ("POST", "/v1/channels/{channel}", "sora", 204, 6.0),
+                )
+                * 3
+            )
+        ]
+
+    def overview(self, minutes: int) -> dict[str, Any]:
+        """Numbers that rise and fall."""
+        now = int(time.time() * 1000)
+        step_s = 600 if minutes > 60 else 60
+        points: list[dict[str, Any]] = []
+        for at in range(minutes * 60 // step_s, 0, -1):
+            when = now // MINUTE_MS * MINUTE_MS - at * step_s * 1000
+            wave = 1 + math.sin(when / 1000 / (minutes * 8)) * 0.6
+            scale = step_s / 60
+            points.append(
+                {
+                    "at": when,
+                    "jitsi": {
+                        "requests": round(46 * wave * scale),
+                        "errors": 0,
+                        "waiting": round(1500 * wave),
+                        "releases": 900 if at % 9 == 4 else 0,
+                    },
+                    "owt": {"requests": round(31 * wave * scale), "errors": 2 if at % 7 == 3 else 0},
+                    "loop": {"requests": round((12 + 6 * math.cos(at)) * scale), "errors": 0},
+                    "wcs": {
+                        "requests": round((20 + 9 * math.sin(at / 2)) * scale),
+                        "errors": 3 if at % 11 == 5 else 0,
+                        "hooks": round(18 * scale),
+                    },
+                    "sora": {"requests": round(9 * wave * scale), "errors": 0, "hooks": round(5 * scale)},
+                }
+            )
+        last = points[-1]
+        return {
+            "now": now,
+            "stage": STAGE,
+            "version": "0.1.0",
+            "step_s": step_s,
+            "facades": {
+                "jitsi": {**last["jitsi"], "waiting": self.waiting(), "conferences": len(self.conferences)},
+                **{name: last[name] for name in FACADES[1:]},
+            },
+            "minutes": points,
+            "owed": {
+                "rows": len(self.owed),
+                "oldest_s": max((each["overdue_s"] for each in self.owed), default=0),
+            },
+            "dead": {"count": len(self.dead), "more": False},
+        }
+
+    def waiting(self) -> int:
+        """Visitors who wait, everywhere."""
+        return sum(sum(each["counts"]) for each in self.conferences.values())
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+        """Status and body of a request below the prefix."""
+        if path == "session":
+            if method == "POST" and body.get("token") != TOKEN:
+                return 401, None
+            self.signed_in = {"POST": True, "DELETE": False}.get(method, self.signed_in)
+            if method == "DELETE":
+                return 204, None
+            if self.signed_in:
+                until = int(time.time() * 1000) + 43_200_000
+                return 200, {
+                    "name": "operator",
+                    "csrf": "c5",
+                    "expires_at": until,
+                    "stage": STAGE,
+                    "version": "0.1.0",
+                }
+        if not self.signed_in:
+            return 401, None
+        if method == "POST":
+            return self.write(path, body)
+        search = query.get("search", "").lower()
+        if path == "overview":
+            return 200, self.overview(int(query["minutes"]))
+        if path == "conferences":
+            found = [each for name, each in self.conferences.items() if search in name.lower()]
+            return 200, page([{**each, "waiting": sum(each["counts"])} for each in found], query)
+        if path == "conference":
+            return (200, found_one) if (found_one := self.conferences.get(query["name"])) else (404, None)
+        if path == "conference/counts":
+            row = self.conferences[query["name"]]
+            counts = {shard: row["counts"][int(shard)] for shard in query["shards"].split(",")}
+            return 200, {"live": row["live"], "live_since": row["live_since"], "counts": counts}
+        if path.startswith("owt/services/"):
+            return 200, page(self.rooms, query)
+        if path.startswith("owt/rooms/"):
+            identity = unquote(path.rpartition("/")[2])
+            room = next((each for each in self.rooms if each["id"] == identity), None)
+            whole = {"room": room, "participants": self.participants, "streams": self.streams}
+            return (200, whole) if room else (404, None)
+        if path.startswith("loop/rooms/"):
+            return 200, {**self.loop[0], "sessions": self.sessions}
+        if path == "sora/channel":
+            found_channel = self.channels.get(query["id"])
+            return (404, None) if found_channel is None else (200, {"connections": found_channel})
+        lists: dict[str, list[dict[str, Any]]] = {
+            "owt/services": self.services,
+            "loop/rooms": self.loop,
+            "wcs/streams": [each for each in self.wcs if search in each["name"].lower()],
+            "sora/channels": [
+                {"channel_id": name, "connections": len(each)}
+                for name, each in self.channels.items()
+                if search in name.lower()
+            ],
+            "owed": self.owed,
+            "dead": self.dead,
+            "events": [each for each in self.events if wanted(each, query)],
+        }
+        return (200, page(lists[path], query)) if path in lists else (404, None)
+
+    def write(self, path: str, body: Any) -> tuple[int, Any]:
+        """What a write does."""
+        if path.startswith("conference/"):
+            row = self.conferences[body["name"]]
+            row["live"] = path.endswith("golive")
+            row["live_since"] = int(time.time() * 1000) if row["live"] else None
+            row["live_until"] = int(time.time() * 1000) + 7_200_000 if row["live"] else None
+            if row["live"]:
+                row["counts"] = [0] * row["shards"]
+            return 200, {}
+        ids = {each["id"] for each in self.dead} if body.get("all") else set(body.get("ids", ()))
+        stays = (
+            {each["id"] for each in self.dead if not each["replayable"]} if path == "dead/retry" else set()
+        )
+        failed = [{"id": each, "reason": "cannot be retried"} for each in sorted(ids & stays)]
+        done = len(ids - stays)
+        self.dead = [each for each in self.dead if each["id"] not in ids - stays]
+        return 200, {"retried" if path == "dead/retry" else "dropped": done, "failed": failed, "more": False}
+
+
+def wanted(event: dict[str, Any], query: dict[str, str]) -> bool:
+    """Whether an event is among those that are asked for."""
+    if query.get("errors") and event["status"] < 400:
+        return False
+    return all(event[name] == query[name] for name in ("request_id", "facade") if query.get(name))
+
+
+def page(items: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
+    """A page of a list."""
+    begin, limit = int(query.get("after", 0)), int(query.get("limit", 50))
+    end = begin + limit
+    return {"items": items[begin:end], "next": str(end) if end < len(items) else None}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    stand_in: StandIn
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def handle_any(self) -> None:
+        stand_in = self.stand_in
+        split = urlsplit(self.path)
+        length = int(self.headers.get("content-length") or 0)
+        raw = self.rfile.read(length)
+        if split.path.startswith("/console"):
+            reply = files.answer(split.path.removeprefix("/console").strip("/") or files.INDEX)
+            assert reply is not None, split.path
+            return self.send(reply.status, str(reply.body).encode(), dict(reply.headers))
+        path = split.path.removeprefix("/admin/v1/")
+        stand_in.requests.append(f"{self.command} {path}")
+        time.sleep(stand_in.slow_s)
+        if path in stand_in.fail:
+            status, code = stand_in.fail[path]
+            answer: tuple[int, Any] = (status, {"error": {"code": code, "message": "made to fail"}})
+        elif self.command != "GET" and path != "session" and self.headers.get("x-csrf-token") != "c5":
+            answer = 403, {"error": {"code": "csrf", "message": "no"}}
+        else:
+            query = {name: values[0] for name, values in parse_qs(split.query).items()}
+            status, value = stand_in.answer(self.command, path, query, json.loads(raw or b"null"))
+            if status >= 400:
+                value = {
+                    "error": {"code": {401: "unauthenticated", 404: "not_found"}[status], "message": "no"}
+                }
+            answer = status, value
+        body = b"" if answer[0] == 204 else json.dumps(answer[1]).encode()
+        self.send(answer[0], body, {"Content-Type": "application/json", "x-request-id": "req-stand-in"})
+
+    def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, text in headers.items():
+            self.send_header(name, text)
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - names that http.server looks for
+
+
+@contextmanager
+def standing_in() -> Iterator[StandIn]:
+    """A stand-in on a free port of this machine."""
+    stand_in = StandIn()
+    handler = type("Handler", (_Handler,), {"stand_in": stand_in})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            yield stand_in
+        finally:
+            server.shutdown()
+            thread.join()
