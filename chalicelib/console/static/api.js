@@ -4,7 +4,7 @@ import { useCallback, useEffect, useRef, useState } from "./hooks.js";
 
 const BASE = new URL("../admin/v1/", import.meta.url);
 const PATIENCE_MS = 20_000;
-export const EVERY_MS = 15_000;
+const EVERY_MS = 15_000;
 const AFTER_SILENCE_MS = 5_000;
 
 /** The API answered, and refused. */
@@ -111,28 +111,28 @@ export async function signOut() {
 }
 
 /**
- * Ask now, and again every `every` milliseconds for as long as somebody looks.
+ * Ask now, and again every 15 seconds for as long as somebody looks.
  *
  * What was there stays when an answer fails: `error` says why, and `at` how old it is.  A page that nobody
  * sees asks for nothing.  `read(signal, before)` gets what it gave the last time.
  */
-export function usePoll(read, asked, { every = EVERY_MS, paused = false } = {}) {
-	const [state, setState] = useState({ data: undefined, error: null, at: 0, asked: undefined });
+export function usePoll(read, asked, paused = false) {
+	const [state, setState] = useState({});
 	const held = useRef({});
 	const key = JSON.stringify(asked);
 	held.current.read = read;
 	held.current.paused = paused;
 
 	useEffect(() => {
-		const mine = { timer: 0, abort: new AbortController(), data: undefined, busy: false, over: false, last: 0 };
+		const mine = { abort: new AbortController(), last: 0, shown: { at: 0, error: null, asked: key } };
 		held.current.mine = mine;
 		const plan = (ms) => {
 			clearTimeout(mine.timer);
-			if (!mine.over && !document.hidden && every) mine.timer = setTimeout(() => look(false), ms);
+			if (!mine.over && !document.hidden) mine.timer = setTimeout(() => look(false), ms);
 		};
 		const look = async (wanted) => {
 			if (mine.over || (mine.busy && !wanted)) return;
-			if (held.current.paused && !wanted && mine.data !== undefined) return plan(every);
+			if (held.current.paused && !wanted && mine.shown.at) return plan(EVERY_MS);
 			if (mine.busy) {
 				mine.abort.abort();
 				mine.abort = new AbortController();
@@ -140,25 +140,25 @@ export function usePoll(read, asked, { every = EVERY_MS, paused = false } = {}) 
 			const { signal } = mine.abort;
 			mine.busy = true;
 			mine.last = Date.now();
-			let next = every;
+			let next = EVERY_MS;
 			try {
-				const data = await held.current.read(signal, wanted ? undefined : mine.data);
+				const data = await held.current.read(signal, wanted ? undefined : mine.shown.data);
 				if (mine.over || signal.aborted) return;
-				mine.data = data;
-				setState({ data, error: null, at: Date.now(), asked: key });
+				mine.shown = { data, error: null, at: Date.now(), asked: key };
 			} catch (error) {
 				if (mine.over || signal.aborted) return;
 				if (!(error instanceof Refused || error instanceof Unreached)) console.error(error);
-				if (error instanceof Unreached) next = Math.min(every || AFTER_SILENCE_MS, AFTER_SILENCE_MS);
+				if (error instanceof Unreached) next = AFTER_SILENCE_MS;
 				if (error.retryAfter) next = Math.max(next, error.retryAfter * 1000);
-				setState((before) => ({ ...before, data: mine.data, error, asked: key }));
+				mine.shown = { ...mine.shown, error };
 			}
+			setState(mine.shown);
 			mine.busy = false;
 			plan(next);
 		};
 		const seen = () => {
 			clearTimeout(mine.timer);
-			if (!document.hidden) plan(Math.max(0, mine.last + every - Date.now()));
+			if (!document.hidden) plan(Math.max(0, mine.last + EVERY_MS - Date.now()));
 		};
 		const back = () => look(false);
 		mine.look = look;
@@ -172,16 +172,10 @@ export function usePoll(read, asked, { every = EVERY_MS, paused = false } = {}) 
 			document.removeEventListener("visibilitychange", seen);
 			removeEventListener("online", back);
 		};
-	}, [key, every]);
+	}, [key]);
 
 	const refresh = useCallback(() => held.current.mine?.look(true), []);
-	const ours = state.asked === key;
-	return {
-		data: ours ? state.data : undefined,
-		error: ours ? state.error : null,
-		at: ours ? state.at : 0,
-		refresh,
-	};
+	return { ...(state.asked === key ? state : { at: 0, error: null }), refresh };
 }
 
 /** A paged list: its first page stays fresh; from the second page on it stands until somebody asks. */
@@ -189,9 +183,7 @@ export function useList(path, query = {}) {
 	const [more, setMore] = useState({ key: "", pages: [], busy: false, error: null });
 	const key = JSON.stringify([path, query]);
 	const extra = more.key === key ? more : { key, pages: [], busy: false, error: null };
-	const first = usePoll((signal) => call("GET", path, { query, signal }), [path, query], {
-		paused: extra.pages.length > 0,
-	});
+	const first = usePoll((signal) => call("GET", path, { query, signal }), [path, query], extra.pages.length > 0);
 	const last = extra.pages.at(-1) || first.data;
 	const refresh = () => {
 		setMore({ key, pages: [], busy: false, error: null });

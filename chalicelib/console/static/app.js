@@ -78,7 +78,7 @@ function Door({ why, again }) {
 				<div class="field">
 					<label for="token">${t("door.token")}</label>
 					<input id="token" class="input mono" ref=${field} type=${shown ? "text" : "password"} value=${token}
-						autocomplete="current-password" spellcheck=${false} autocapitalize="none" maxlength="512"
+						autocomplete="current-password" spellcheck=${false} maxlength="512"
 						aria-invalid=${String(!!wrong)} aria-describedby="wrong"
 						onInput=${(event) => setToken(event.currentTarget.value)} />
 				</div>
@@ -133,7 +133,7 @@ function Shell({ session, online, again }) {
 	return html`<div class="shell">
 		<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current.querySelector("h1")?.focus(); }}>${t("nav.skip")}</a>
 		<div class="top">
-			<a class="brand" href="#/"><${Mark} size=${26} /> Foyer</a>
+			<a class="brand" href="#/"><${Mark} /> Foyer</a>
 			${stage()}
 			<button class="button bare" aria-expanded=${String(open)} aria-controls="side" onClick=${() => setOpen(!open)}>
 				<${Icon} name=${open ? "close" : "menu"} /> ${t("nav.menu")}
@@ -147,7 +147,7 @@ function Shell({ session, online, again }) {
 						${group && html`<h2>${t(group)}</h2>`}
 						<ul>${names.map(
 							(name) => html`<li key=${name}><a href=${`#/${name === "overview" ? "" : name}`} aria-current=${(parent || here.path) === name ? "page" : undefined} onClick=${() => setOpen(false)}>
-								<${Icon} name=${name} /> ${t(`nav.${name}`)}</a></li>`,
+								<${Icon} name=${name} /> ${t(`nav.${name}`)} ${group === "nav.facades" && html`<small class="muted">${t(`nav.${name}.short`)}</small>`}</a></li>`,
 						)}</ul>
 					</div>`,
 				)}
@@ -156,7 +156,7 @@ function Shell({ session, online, again }) {
 				<${Choices} again=${again} />
 				<div class="row">
 					<span><bdi>${session.name}</bdi><br /><span class="muted">${session.expires_at ? t("who.until", { time: minute(session.expires_at) }) : ""}</span></span>
-					<button class="button tiny" onClick=${leave}><${Icon} name="out" size=${16} /> ${t("act.leave")}</button>
+					<button class="button tiny" onClick=${leave}><${Icon} name="out" /> ${t("act.leave")}</button>
 				</div>
 				<span class="muted">${t("who.version", { version: session.version })}</span>
 			</div>

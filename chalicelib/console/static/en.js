@@ -204,7 +204,7 @@ export const nav = {
 	menu: "Menu",
 	overview: "Overview",
 	owed: "Owed work",
-	owt: "Services and rooms",
+	owt: "Services",
 	"owt.short": "OWT",
 	"owt.what": "rooms",
 	pages: "Pages",

@@ -204,7 +204,7 @@ export const nav = {
 	menu: "メニュー",
 	overview: "概要",
 	owed: "未処理の作業",
-	owt: "サービスとルーム",
+	owt: "サービス",
 	"owt.short": "OWT",
 	"owt.what": "ルーム",
 	pages: "ページ",

@@ -35,8 +35,8 @@ export function Icon({ name, size = 18 }) {
 		stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d=${STROKES[name]} /></svg>`;
 }
 
-export function Mark({ size = 28 }) {
-	return html`<img src=${MARK} width=${size} height=${size} alt="" />`;
+export function Mark() {
+	return html`<img src=${MARK} width="28" height="28" alt="" />`;
 }
 
 /** A name that strangers gave: text, whatever is in it, which turns nothing around it. */
@@ -218,7 +218,7 @@ export function Search({ label, value, change }) {
 		timer.current = setTimeout(() => change(next.trim()), 350);
 	};
 	return html`<form class="search" role="search" onSubmit=${(event) => { event.preventDefault(); clearTimeout(timer.current); change(text.trim()); }}>
-		<${Icon} name="search" size=${16} />
+		<${Icon} name="search" />
 		<input class="input" type="search" aria-label=${label} placeholder=${label} value=${text} onInput=${typed}
 			maxlength="200" autocomplete="off" spellcheck=${false} />
 	</form>`;
@@ -285,7 +285,7 @@ export function Toasts() {
 				html`<div class=${each.failed ? "toast failed" : "toast"} key=${each.id}>
 					<p>${each.text}</p>
 					<button class="button bare tiny" onClick=${() => unsay(each.id)}>
-						<${Icon} name="close" size=${16} /><span class="unseen">${t("act.close")}</span>
+						<${Icon} name="close" /><span class="unseen">${t("act.close")}</span>
 					</button>
 				</div>`,
 		)}
