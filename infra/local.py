@@ -163,6 +163,7 @@ class Local:
             self.spawn_emulator()
         credentials = Credentials(self.folder, self.environ)
         self.environ |= credentials.environment() | credentials.operators()
+        self.environ.setdefault("GATEWAY_CREDENTIALS", str(self.folder))
         self.tls()
         if endpoint:
             self.store()

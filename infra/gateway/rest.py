@@ -11,6 +11,7 @@ from infra.gateway import events, log, peers
 from infra.gateway.handlers import Pool
 from infra.gateway.http import RAW_HEADERS, problem
 from infra.gateway.metrics import PATH, TEXT, Scrape
+from infra.gateway.pages import Pages
 from infra.gateway.router import NOT_FOUND, Router
 from infra.gateway.settings import Settings
 
@@ -112,6 +113,8 @@ class PublicApp:
         self.api_id = "gateway"
         self.scrape: Scrape | None = None
         """What answers `GET /metrics` here, where that is allowed."""
+        self.pages: Pages | None = None
+        """What people open in a browser, on the local stage."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -147,6 +150,12 @@ class PublicApp:
         raw_path = scope["raw_path"].decode("latin-1")
         if self.scrape is not None and raw_path == PATH and scope["method"] == "GET":
             return (200, [TEXT], await self.scrape.text()), False
+        if self.pages is not None:
+            page = self.pages.answer(
+                scope["method"], raw_path, scope["query_string"].decode("latin-1"), scope["headers"]
+            )
+            if page is not None:
+                return page, False
         match = self._router.match(raw_path)
         if match is None:
             return (404, [JSON], NOT_FOUND), False

@@ -28,6 +28,7 @@ from infra.gateway.connections import LocalDelivery, ManagementApp
 from infra.gateway.http import GatewayHttp, Upgrade
 from infra.gateway.install import Glue, Product
 from infra.gateway.metrics import Scrape
+from infra.gateway.pages import Pages
 from infra.gateway.rest import PublicApp
 from infra.gateway.router import Router
 from infra.gateway.settings import Settings
@@ -214,6 +215,7 @@ class Gateway:
         scrape = Scrape(self.sockets, {"handler": self.pool, "work": self.work_pool})
         manager.scrape = scrape if settings.metrics != "off" else None
         self.public.scrape = scrape if settings.metrics == "public" else None
+        self.public.pages = Pages(settings) if settings.stage == "local" else None
         self.management = Listener(manager, management, settings, None)
         self.listeners = [Listener(self.public, public, settings, self._upgrade)]
         if secured is not None:

@@ -70,6 +70,8 @@ class _Given:
     access_log: bool = True
     metrics: str = "management"
     """Where `GET /metrics` is answered: on the management listener, on the public port too, or `off`."""
+    credentials: str = ""
+    """The folder of the keys that pages of the local stage sign with."""
     uvloop: bool = False
     die_with_parent: bool = False
 
