@@ -80,8 +80,10 @@ if OPERATED and WORK:
 if OPERATORS:
     from chalicelib.admin import operations as admin_operations
     from chalicelib.admin.routes import every as admin_routes
+    from chalicelib.media import push as command_push
 
     admin_routes.open_door()
+    owed.replays(commands.PUSH, command_push.replay)
 
 if REST:
     from chalicelib.admin import door

@@ -45,10 +45,7 @@ def chosen(ids: Sequence[str], kind: str, all_of_them: bool) -> list[DeadRow]:
 
 def replay(letter: DeadRow) -> bool:
     """Have its work done again; `False` for a message that nobody could read.  Raises `Unavailable`."""
-    if not letter.owed_pk:
-        return False
-    owed.replay(letter)
-    return True
+    return bool(letter.owed_pk) and owed.replay(letter)
 
 
 def drop(letter: DeadRow) -> bool:

@@ -287,6 +287,73 @@ class AdminChannel(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class AdminDue(msgspec.Struct, frozen=True):
+    """Something that is owed, and when it is due."""
+
+    kind: str
+    at: int
+    attempts: int
+    overdue_s: float
+
+
+class AdminDues(msgspec.Struct, frozen=True):
+    """What is owed as it was at `measured_at`; there are no further pages."""
+
+    items: list[AdminDue]
+    next: None
+    more: bool
+    measured_at: int | None
+
+
+class AdminLetter(msgspec.Struct, frozen=True):
+    """Something owed that could not be done."""
+
+    id: str
+    kind: str
+    reason: str
+    attempts: int
+    at: int
+    replayable: bool
+
+
+class AdminLetters(msgspec.Struct, frozen=True):
+    """A page of dead letters."""
+
+    items: list[AdminLetter]
+    next: str | None
+
+
+class AdminChoice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which dead letters: one of these."""
+
+    ids: list[str] = []
+    kind: str = ""
+    all: bool = False
+
+
+class AdminFailed(msgspec.Struct, frozen=True):
+    """A letter for which it was not done, and why."""
+
+    id: str
+    reason: str
+
+
+class AdminRetried(msgspec.Struct, frozen=True):
+    """How many are owed again; `more` says that some were left for another request."""
+
+    retried: int
+    failed: list[AdminFailed]
+    more: bool
+
+
+class AdminDropped(msgspec.Struct, frozen=True):
+    """How many are forgotten; `more` says that some were left for another request."""
+
+    dropped: int
+    failed: list[AdminFailed]
+    more: bool
+
+
 _ALWAYS: Final = {
     401: ("No token or session, or none of ours", AdminProblem),
     429: ("Too many wrong tokens came from this address within a minute", AdminProblem),
@@ -346,6 +413,13 @@ FACADES: Final = (
     read("/sora/channel", "A channel's connections (id, limit, after)", AdminChannel, _BAD),
 )
 
+OWED: Final = (
+    read("/owed", "What is overdue; of one kind, what is due first (kind, limit)", AdminDues, _BAD),
+    read("/dead", "The dead letters, the newest first (limit, after, kind)", AdminLetters, _BAD),
+    write("/dead/retry", "Have dead letters done again", AdminRetried, AdminChoice, _BAD),
+    write("/dead/drop", "Forget dead letters", AdminDropped, AdminChoice, _BAD),
+)
+
 OPERATIONS: Final = (
     Operation(
         "POST",
@@ -359,6 +433,7 @@ OPERATIONS: Final = (
     *CONFERENCES,
     *FACADES,
     _operation("DELETE", "/session", "Sign out", {204: ("Signed out", None)}, None, _WRITES),
+    *OWED,
     read(
         "/overview",
         "What is served, waits and is owed; `minutes` of it, up to 1440",

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from chalicelib import clock, ids, settings, tally
+from chalicelib.outbox.owed import Due
 from chalicelib.store import keys, table, writes
 from chalicelib.store.attributes import NumberAttribute, UnicodeAttribute
 from chalicelib.store.expressions import assign
@@ -42,6 +43,8 @@ class RollupRow(Item):
     conferences = NumberAttribute(null=True)
     owed = NumberAttribute(null=True)
     oldest = NumberAttribute(null=True)
+    first = UnicodeAttribute(null=True)
+    """What of it is overdue longest: kind, time and tries of each, as JSON text."""
     at = NumberAttribute(null=True)
     """When it was measured."""
     claimed = NumberAttribute(null=True)
@@ -55,6 +58,8 @@ class Measured(NamedTuple):
     conferences: int
     owed: int
     oldest_s: float
+    first: Sequence[Due] = ()
+    """What is overdue longest."""
 
 
 class _Process:
@@ -168,6 +173,14 @@ def standing(first: int) -> tuple[dict[int, RollupRow], RollupRow | None]:
     return {minute_of(row): row for row in rows}, measured
 
 
+def overdue() -> tuple[float | None, list[Due]]:
+    """When it was measured last what is overdue, and what was so longest; one call.  Raises `Unavailable`."""
+    row = writes.get(RollupRow, *keys.measured())
+    if row is None or row.at is None:
+        return None, []
+    return float(row.at), msgspec.json.decode(row.first, type=list[Due]) if row.first else []
+
+
 def roll(measure: Callable[[], Measured]) -> bool:
     """Measure, and sum up the minutes of which parts have come; `False` when somebody else just does.
 
@@ -195,6 +208,7 @@ def roll(measure: Callable[[], Measured]) -> bool:
             conferences=measured.conferences,
             owed=measured.owed,
             oldest=round(measured.oldest_s, 3),
+            first=encode(measured.first).decode() if measured.first else None,
             at=now,
             claimed=now,
             expires_at=int(now) + KEPT_S,

@@ -69,13 +69,17 @@ def serve(key: Key) -> None:
         _Run(row).go()
 
 
-def replay(letter: DeadRow) -> None:
-    """Have a command that was given up sent again, whatever has become of its time.  Raises `Unavailable`."""
+def replay(letter: DeadRow) -> bool:
+    """Have a command that was given up sent again, whatever has become of its time; `False` without one.
+
+    Raises `Unavailable`.
+    """
     body: Any = letter.body
     if not body:
         log.warning("a dead letter without its command was too large to be kept: %s", letter.reason)
-        return
+        return False
     commands.push_again(body["room"], body["id"], body["command"])
+    return True
 
 
 def enable(url: str) -> None:

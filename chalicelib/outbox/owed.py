@@ -29,6 +29,8 @@ INSIST: Final = 3
 BACKOFF_S: Final = 2.0
 LONGEST_BACKOFF_S: Final = 300.0
 SWEEP_PAGE: Final = 100
+SHOWN: Final = 100
+"""So many of the rows that a sweep finds are named."""
 DEAD_KEPT_S: Final = 14 * 86400
 
 
@@ -54,7 +56,7 @@ class DeadRow(Item):
 Row = TypeVar("Row", bound=OwedRow)
 T = TypeVar("T")
 Worker = Callable[[Key], None]
-Replayer = Callable[[DeadRow], None]
+Replayer = Callable[[DeadRow], bool]
 
 _workers: dict[str, Worker] = {}
 _unswept: set[str] = set()
@@ -77,7 +79,12 @@ def serve(
     if slow:
         _slow.add(kind)
     if replay is not None:
-        _replayers[kind] = replay
+        replays(kind, replay)
+
+
+def replays(kind: str, replay: Replayer) -> None:
+    """Have dead letters of `kind` done again so, also where nobody serves it; `False` for what cannot be."""
+    _replayers[kind] = replay
 
 
 def kinds() -> Sequence[str]:
@@ -265,21 +272,62 @@ def count_dead(most: int) -> tuple[int, bool]:
     return writes.count_some(keys.DEAD, most, keys.dead(clock.now() - DEAD_KEPT_S, "").sk)
 
 
-def replay(letter: DeadRow) -> None:
-    """Make a dead letter's row owe again, now, and forget the letter."""
-    again = _replayers.get(letter.kind, _owe_again)
-    again(letter)
+def dead_after(sk: str, limit: int, *, newest: bool = False) -> tuple[list[DeadRow], str | None]:
+    """Some dead letters in the order of time, or against it, behind one, and behind which more may stand.
+
+    Raises `Unavailable`.
+    """
+    start = writes.key(keys.DEAD, sk) if sk else None
+    rows, following = writes.query(DeadRow, keys.DEAD, limit=limit, start=start, newest=newest)
+    return rows, following["sk"]["S"] if following is not None else None
+
+
+def dead_named(ids: Sequence[str]) -> list[DeadRow]:
+    """The dead letters of these ids, at most 100, as far as they are there.  Raises `Unavailable`."""
+    wanted = [Key(keys.DEAD, each) for each in dict.fromkeys(ids)]
+    found = writes.get_many(wanted)
+    return [DeadRow.from_raw_data(found[key]) for key in wanted if key in found]
+
+
+def forget(letter: DeadRow) -> None:
+    """Drop a dead letter: what it stands for will not be done.  Raises `Unavailable`."""
     writes.delete(letter.pk, letter.sk)
 
 
-def _owe_again(letter: DeadRow) -> None:
+def oldest(kind: str, limit: int) -> tuple[list["Due"], bool]:
+    """The rows that owe `kind` and are due first, now or later; whether there are more.
+
+    Raises `Unavailable`.
+    """
+    rows: list[Due] = []
+    more = False
+    for partition in keys.due_partitions(kind):
+        found, following = writes.query(OwedRow, partition, index=DUE_INDEX, limit=limit)
+        rows += [_due(kind, row) for row in found]
+        more = more or following is not None
+    rows.sort(key=lambda due: due.at)
+    return rows[:limit], more or len(rows) > limit
+
+
+def replay(letter: DeadRow) -> bool:
+    """Make a dead letter's row owe again, now, and forget the letter; `False` when there is nothing to do.
+
+    Raises `Unavailable`.
+    """
+    again = _replayers.get(letter.kind, _owe_again)(letter)
+    forget(letter)
+    return again
+
+
+def _owe_again(letter: DeadRow) -> bool:
     key = Key(letter.owed_pk, letter.owed_sk)
     try:
         writes.update(*key, actions=owing(letter.kind, key, clock.now()), condition=OwedRow.pk.exists())
     except writes.Refused:
         log.warning("dead letter without its row: %s", letter.kind)
-    else:
-        kicks.kick(letter.kind, key, 0.0)
+        return False
+    kicks.kick(letter.kind, key, 0.0)
+    return True
 
 
 def work(records: Sequence[dict[str, Any]]) -> list[str]:
@@ -309,11 +357,24 @@ def work(records: Sequence[dict[str, Any]]) -> list[str]:
     return failed
 
 
+class Due(NamedTuple):
+    """A row that owes: what, when it is due, and how often that was tried."""
+
+    kind: str
+    at: float
+    attempts: int
+
+
+def _due(kind: str, row: OwedRow) -> Due:
+    return Due(kind, float(row.due_at or 0), int(row.attempts or 0))
+
+
 class Overdue(NamedTuple):
-    """Rows that were due and not served: how many, and for how long the oldest of them."""
+    """Rows that were due and not served: how many, for how long the oldest of them, and the oldest ones."""
 
     rows: int
     oldest_s: float
+    first: tuple[Due, ...] = ()
 
 
 def sweep() -> int:
@@ -324,21 +385,23 @@ def sweep() -> int:
 def overdue() -> Overdue:
     """Kick every row that is due and has not been served; what there was."""
     found, oldest = 0, 0.0
+    first: list[Due] = []
     now = clock.now()
     for kind in kinds():
         for partition in keys.due_partitions(kind):
             start = None
             while True:
                 rows, start = writes.query(
-                    Owing, partition, index=DUE_INDEX, until=now, limit=SWEEP_PAGE, start=start
+                    OwedRow, partition, index=DUE_INDEX, until=now, limit=SWEEP_PAGE, start=start
                 )
                 for row in rows:
                     kicks.kick(kind, Key(row.pk, row.sk), 0.0)
                 found += len(rows)
+                first = sorted([*first, *(_due(kind, row) for row in rows)], key=lambda due: due.at)[:SHOWN]
                 oldest = max([oldest, *(now - float(row.due_at or now) for row in rows)])
                 if start is None:
                     break
     metrics.OWED_ROWS.set(found)
     metrics.OWED_OLDEST_SECONDS.set(round(oldest, 3))
     metrics.SWEEPS.add()
-    return Overdue(found, oldest)
+    return Overdue(found, oldest, tuple(first))
