@@ -133,8 +133,13 @@ def convert(name: str, text: str, kind: Any) -> Any:
     return text
 
 
-# Names that other parts read straight from the environment, and test switches.
-NOT_OURS = frozenset({"FOYER_TEST_FULL", "FOYER_TEST_AWS", "FOYER_QUEUE_NAME"})
+# Names that other parts read straight from the environment, the command line's, and test switches.
+NOT_OURS = frozenset(
+    {
+        *("FOYER_TEST_FULL", "FOYER_TEST_AWS", "FOYER_QUEUE_NAME"),
+        *("FOYER_URL", "FOYER_WS_URL", "FOYER_ENDPOINTS", "FOYER_ADMIN_TOKEN"),
+    }
+)
 
 
 @cache

@@ -1,0 +1,1 @@
+"""The operator's command line, `foyer`.  Nothing of the product imports it."""
