@@ -40,11 +40,12 @@ def test_a_room_alone_is_one_of_our_domain_and_golive_releases_who_waits(
 
 
 def test_what_the_service_refuses_is_one_line_and_exit_status_1(foyer: Run, credentials: Credentials) -> None:
-    said = foyer("golive", "talk", "--token", credentials.visitor_token())
+    visitors = credentials.visitor_token(name="denied here, and remembered for that")
+    said = foyer("golive", "talk", "--token", visitors)
     assert (said.status, said.out) == (1, "")
     assert said.err.startswith("foyer: the service answers 403: ")
     assert said.err.count("\n") == 1
-    said = foyer("waiting", "talk", "--token", credentials.visitor_token())
+    said = foyer("waiting", "talk", "--token", visitors)
     assert (said.status, said.out) == (1, "")
     assert said.err.startswith("foyer: the service refuses: Access denied")
 
