@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import conferences, config, given, load, sign, tokens
+from cli import conferences, config, doctor, given, load, sign, tokens
 from cli.target import Target
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.add_typer(tokens.app, name="token")
 app.add_typer(sign.app, name="sign")
 app.command()(conferences.golive)
 app.command()(conferences.waiting)
+app.command()(doctor.doctor)
 app.add_typer(load.app, name="load")
 app.add_typer(config.app, name="config")
 

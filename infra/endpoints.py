@@ -49,6 +49,12 @@ def document(
             "sora": {"key": credentials.sora_key},
             "wcs": {"base_path": f"/rest/{own.WCS_API}", "secret": credentials.wcs_secret},
             "console": {"url": f"{ready['http']}/console/", "token": credentials.admin_token},
+            "aws": {
+                "endpoint": environ.get("AWS_ENDPOINT_URL"),
+                "region": environ.get("AWS_DEFAULT_REGION"),
+                "table": environ.get("FOYER_TABLE"),
+                "queue_url": environ.get("FOYER_QUEUE_URL"),
+            },
         }
     )
 
