@@ -51,6 +51,10 @@ cost: .venv/.ready ## Make docs/cost.md of counted calls and list prices
 policies: .venv/.ready ## Grant what a run of tests used, as it wrote it to USED; WHOLE=1 takes away the rest (docs/security.md)
 	@$(BIN)/python -m tools.policies $(USED) $(if $(WHOLE),--whole)
 
+.PHONY: errors
+errors: .venv/.ready ## Make docs/errors.md of the tables by which errors are spelled
+	@$(BIN)/python -m tools.errors
+
 package: .venv/.ready ## Build the deployment package and template of STAGE (default dev) in build/
 	$(BIN)/python -m infra.package --stage $(STAGE)
 

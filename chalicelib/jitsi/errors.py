@@ -8,7 +8,7 @@ class NotAConference(NotFound):
 
 
 class NotAllowed(Forbidden):
-    """The principal may not subscribe; `kind` is the class of destination, for the denial memory."""
+    """The token does not allow this; `kind` is the class of destination, for the denial memory."""
 
     def __init__(self, reason: str, kind: str = "other") -> None:
         super().__init__(reason)
