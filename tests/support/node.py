@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "node"
+REFERENCE = FOLDER.parent / "reference" / "node"
+"""What reads the reference: a parser, and a client that runs collections."""
 INSTALL_S = 300
 
 
@@ -22,19 +24,19 @@ def executable(name: str) -> str:
     return found
 
 
-def modules() -> Path:
-    """tests/node with its `node_modules` as the lock says.  Raises `Missing`."""
+def modules(folder: Path = FOLDER) -> Path:
+    """A folder, tests/node unless told, with its `node_modules` as the lock says.  Raises `Missing`."""
     node, npm = executable("node"), executable("npm")
-    lock = (FOLDER / "package-lock.json").read_bytes()
+    lock = (folder / "package-lock.json").read_bytes()
     wanted = hashlib.sha256(lock + node.encode()).hexdigest()
-    ready = FOLDER / "node_modules" / ".foyer"
-    with (FOLDER / ".lock").open("w") as alone:
+    ready = folder / "node_modules" / ".foyer"
+    with (folder / ".lock").open("w") as alone:
         fcntl.flock(alone, fcntl.LOCK_EX)
         if ready.exists() and ready.read_text() == wanted:
-            return FOLDER
+            return folder
         done = subprocess.run(
             [npm, "ci", "--prefer-offline"],
-            cwd=FOLDER,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -43,6 +45,6 @@ def modules() -> Path:
             check=False,
         )
         if done.returncode:
-            raise Missing(f"npm ci in {FOLDER} failed:\n{done.stdout}")
+            raise Missing(f"npm ci in {folder} failed:\n{done.stdout}")
         ready.write_text(wanted)
-    return FOLDER
+    return folder
