@@ -37,6 +37,8 @@ EXAMPLES: Final = examples(DOCUMENT)
 DIALOGUES: Final = list(dialogues(DOCUMENT))
 MESSAGES: Final[dict[str, Any]] = DOCUMENT["components"]["messages"]
 SEVERITIES: Final = ("error", "warning")
+HASTY: Final = {"JITSI_STATE_INTERVAL_S": "1"}
+"""What would only make a test wait."""
 
 At = Callable[[Dialogue], Gateway]
 
@@ -49,7 +51,7 @@ def at(standing: GatewayFactory) -> At:
     def find(dialogue: Dialogue) -> Gateway:
         key = json.dumps(dialogue.settings, sort_keys=True)
         if key not in running:
-            running[key] = standing(wait=True, **dialogue.settings)
+            running[key] = standing(wait=True, **(HASTY | dict(dialogue.settings)))
         return running[key]
 
     return find
