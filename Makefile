@@ -72,5 +72,5 @@ lock: .venv/.ready ## Compile the lock files anew (needs uv)
 	$(BIN)/python tools/lock.py
 
 clean: ## Remove what was built, kept and cached; .local/ with its keys and rows too
-	rm -rf .venv .local build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules tests/reference/node/node_modules
+	rm -rf .venv .local bruno/.env build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules tests/reference/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -74,3 +74,10 @@ def test_each_operation_has_an_id_of_its_own():
 def test_decisions_are_numbered_without_gaps():
     numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs/decisions").glob("[0-9]*.md"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_index_has_every_document():
+    folder = ROOT / "docs"
+    linked = set(re.findall(r"\]\(([a-z][^)#]*\.md)\)", (folder / "README.md").read_text()))
+    pages = {str(path.relative_to(folder)) for path in folder.rglob("*.md")}
+    assert linked == {page for page in pages if not page.startswith("decisions/")} - {"README.md"}
