@@ -13,7 +13,6 @@ import pkgutil
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from http import HTTPStatus
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -389,13 +388,12 @@ def front() -> list[str]:
         UNKNOWN_ROUTE,
         "```",
         "",
-        "A gateway refuses by itself, with `x-request-id`:",
+        'A gateway refuses by itself, with `x-request-id` and `{"message":"…"}`, the status in words:',
         "",
-        "| Status | Body | When |",
-        "| --- | --- | --- |",
+        "| Status | When |",
+        "| --- | --- |",
+        *(f"| {status} | {when} |" for status, when in FRONT.items()),
     ]
-    for status, when in FRONT.items():
-        lines.append(f'| {status} | `{{"message":"{HTTPStatus(status).phrase}"}}` | {when} |')
     lines += [
         "",
         "API Gateway refuses by itself:",
