@@ -13,15 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
+from urllib.parse import quote
 
 import app
 from bench.units import Meter
-from chalicelib.outbox import kicks
+from chalicelib.admin import settings as admin_settings
+from chalicelib.outbox import kicks, owed
 from chalicelib.owt import media_settings
 from chalicelib.realtime import fronts
-from chalicelib.store import health, table
+from chalicelib.store import health, keys, table
 from infra.credentials import Credentials
 from infra.gateway import events
+from tests.admin import api as admin
 from tests.loop.api import Caller, GuestCaller, HawkCaller, register
 from tests.media import api as media
 from tests.media.workers import Worker, order
@@ -177,6 +180,7 @@ def count(credentials: Credentials) -> list[Counted]:
         _rooms(counter)
         _metadata(counter)
         _hooks(counter)
+        _operators(counter, acme)
         return counter.counted
 
 
@@ -392,3 +396,57 @@ def _hooks(counter: Counting) -> None:
     counter.case(found, "by id", lambda: user.post("find", wanted))
     counter.case(found, "by name", lambda: user.post("find", {"name": "b4e7"}))
     counter.case("POST /rest-api/stream/terminate", "one stream", lambda: user.post("terminate", wanted))
+
+
+def _operators(counter: Counting, acme: Api) -> None:
+    """What consoles ask for, by the cookie of a session; the cases before left something to look at."""
+    given = {"ADMIN_TOKENS": f"ops:{admin.hashed(admin.TOKEN)}", "ADMIN_ROLLUP_FLUSH_S": "0"}
+    os.environ.update(given)
+    admin_settings.get.cache_clear()
+    try:
+        _console(counter, acme)
+    finally:
+        for name in given:
+            del os.environ[name]
+        admin_settings.get.cache_clear()
+
+
+def _console(counter: Counting, acme: Api) -> None:
+    for path in ("/console", "/console/app.js"):
+        counter.case(f"GET {path}".replace("app.js", "{file}"), "", partial(serve, "GET", path), 200, 302)
+    body = json.dumps({"token": admin.TOKEN}).encode()
+    path = f"{admin.PREFIX}/session"
+    counter.case(f"POST {path}", "", lambda: serve("POST", path, body, {"content-type": "application/json"}))
+    session = admin.Session()
+
+    def case(method: str, path: str, body: Any = None, case: str = "", route: str = "") -> Answer:
+        asking = partial(session.call, method, path, body)
+        shown = (route or path).partition("?")[0]
+        return counter.case(f"{method} {admin.PREFIX}{shown}", case, asking, 200, 204)
+
+    room = acme.room()
+    register().post("/rooms", ROOM)
+    name = quote(CONFERENCE, safe="")
+    shards = ",".join(map(str, range(4)))
+    for path in ("/session", "/overview", "/events", "/conferences"):
+        case("GET", path)
+    case("GET", f"/conference?name={name}")
+    case("GET", f"/conference/counts?name={name}&shards={shards}", case="four shards")
+    case("POST", "/conference/golive", {"name": CONFERENCE}, "the call alone")
+    case("POST", "/conference/clear", {"name": CONFERENCE})
+    case("GET", "/owt/services")
+    case("GET", f"/owt/services/{acme.service}/rooms", route="/owt/services/{service}/rooms")
+    case("GET", f"/owt/rooms/{room}", route="/owt/rooms/{room}")
+    listed = case("GET", "/loop/rooms").json()["items"]
+    case("GET", f"/loop/rooms/{listed[0]['id']}", route="/loop/rooms/{room}")
+    case("GET", "/wcs/streams")
+    case("GET", "/sora/channels")
+    case("GET", f"/sora/channel?id={quote(sora.CHANNEL, safe='')}")
+    case("GET", "/owed")
+    case("GET", "/dead", case="none")
+    owed.bury("owt.push", keys.owt_pusher(room), "it does not answer", 12)
+    owed.bury("owt.push", keys.owt_pusher(room), "it does not answer", 12)
+    first, second = (each["id"] for each in case("GET", "/dead", case="two letters").json()["items"])
+    case("POST", "/dead/retry", {"ids": [first]}, "a letter whose row is gone")
+    case("POST", "/dead/drop", {"ids": [second]}, "a letter")
+    case("DELETE", "/session")

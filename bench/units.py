@@ -208,7 +208,7 @@ class Meter:
     def _query(self, request: dict[str, Any], answer: dict[str, Any]) -> None:
         partition = request["ExpressionAttributeValues"]
         pk = (partition.get(":pk") or partition[":p"])["S"]
-        consistent = request["ConsistentRead"]
+        consistent = request.get("ConsistentRead", False)
         if request.get("Select") == "COUNT":  # the answer has no items: what stands there is known here
             with self._lock:
                 size = sum(item_size(item) for (where, _), item in self._items.items() if where == pk)

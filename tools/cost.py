@@ -50,6 +50,7 @@ GROUPS: Final = (
     ),
     ("Metadata of connections", ("/",)),
     ("Hooks of a media server", ("/rest",)),
+    ("The console and the operators' API, by a session", ("/console", "/admin/")),
 )
 LINES: Final = {
     "websocket_messages": "WebSocket messages",
