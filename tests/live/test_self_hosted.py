@@ -237,6 +237,20 @@ def test_storage_that_is_there_is_left_alone(hosted: Hosted):
     ]
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("letters list", (0, "0 dead letters\n", "")),
+        ("reseal", (0, "encrypted anew: 0\n", "")),
+        ("rekey 5e0d0c0a0b0c0d0e0f101112 --finish", (1, "", "foyer: there is no such service\n")),
+    ],
+)
+def test_an_operators_commands_are_in_the_image(hosted: Hosted, command: str, said: tuple[int, str, str]):
+    done = hosted.image.run(["python", "-m", *f"infra.{command}".split()], hosted.storage)
+
+    assert (done.returncode, done.stdout, done.stderr) == said
+
+
 def test_a_worker_starts_from_the_image(hosted: Hosted, folder: Path):
     log = folder / "worker.log"
     worker = Contained(hosted.image, hosted.storage, log)
