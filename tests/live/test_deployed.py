@@ -156,6 +156,44 @@ def test_jitsi_visitors_are_counted_and_released(front: Front, credentials: Cred
         assert json.loads(late.frame(PATIENCE_S)[2])["status"] == "live"
 
 
+def test_operators_sign_in_look_and_release(front: Front, credentials: Credentials):
+    conference = room_of(front, "operated")
+    token = credentials.admin_token or ""
+
+    def ask(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, HTTPMessage, Any]:
+        status, answered, raw = front.ask(
+            method, f"/admin/v1{path}", body, **{"Content-Type": JSON} | headers
+        )
+        return status, answered, json.loads(raw) if raw else None
+
+    for headers in ({}, {"Authorization": "Bearer nobody"}):
+        assert ask("GET", "/conferences", **headers)[0] == 401
+    assert ask("PUT", "/session", Authorization=f"Bearer {token}")[0] == 404
+    status, answered, session = ask("POST", "/session", {"token": token})
+    assert status == 200, session
+    cookie = (answered["set-cookie"] or "").partition(";")
+    assert "; Secure" in cookie[2]
+    signed = {"Cookie": cookie[0], "X-CSRF-Token": session["csrf"]}
+
+    path = front.path(BASE, "/visitor/websocket")
+    with StompClient(front.sockets, path, binary=front.takes_paths) as visitor:
+        visitor.send(f"CONNECT\nAuthorization:Bearer {credentials.visitor_token()}\naccept-version:1.2\n\n\0")
+        assert visitor.frame(PATIENCE_S)[0] == "CONNECTED"
+        visitor.subscribe(VISITOR + conference, receipt="there")
+        assert visitor.frame(PATIENCE_S)[1]["receipt-id"] == "there"
+        listed = ask("GET", f"/conferences?search={conference.partition('@')[0]}", **signed)[2]["items"]
+        assert [each["name"] for each in listed] == [conference]
+        found = ask("GET", f"/conference?name={conference}", **signed)[2]
+        assert (found["waiting"], found["live"]) == (1, False)
+        assert ask("POST", "/conference/golive", {"name": conference}, Cookie=cookie[0])[0] == 403
+        assert ask("POST", "/conference/golive", {"name": conference}, **signed)[0] == 200
+        assert json.loads(visitor.frame(PATIENCE_S)[2])["status"] == "live"
+    assert ask("GET", "/overview", **signed)[0] == 200
+    assert ask("GET", "/dead", **signed)[2]["items"] == []
+    assert ask("DELETE", "/session", **signed)[0] == 204
+    assert ask("GET", "/session", **signed)[0] == 401
+
+
 def test_owt_services_keep_rooms_and_give_out_tokens(front: Front, credentials: Credentials):
     def ask(service: tuple[str, str], method: str, path: str, body: Any = None) -> tuple[int, Any]:
         header = mauth.header(*service)

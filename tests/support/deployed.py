@@ -49,7 +49,7 @@ def with_keys(folder: Path, copy: Path, credentials: Credentials, cloud: Target)
     copy.mkdir()
     shutil.copy(folder / package.CODE, copy)
     template = json.loads((folder / "sam.json").read_text())
-    keys = credentials.environment() | KEYS
+    keys = credentials.environment() | credentials.operators() | KEYS
     keys["JITSI_SERVER_KEYS"] = f"pem:{credentials.server_public_path.read_text()}"
     keys["LOOP_HAWK_PATH_PREFIXES"] = ",".join(targets.PREFIXES)
     del keys["FOYER_GATEWAY_SECRET"]  # a parameter of the stack
