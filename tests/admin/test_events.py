@@ -66,7 +66,7 @@ def ids(items: Sequence[dict[str, Any]]) -> list[str]:
     return [item["request_id"] for item in items]
 
 
-def pages(query: str, most: int = 50) -> list[list[str]]:
+def pages(query: str, most: int = 200) -> list[list[str]]:
     """The ids of all pages."""
     found, after = [], ""
     for _ in range(most):
