@@ -21,8 +21,8 @@ COUNTED: Final = (tally.REQUESTS, tally.ERRORS, tally.REFUSED, tally.HOOKS, tall
 """What is counted, in the order in which a row has it; what comes later stands behind."""
 KEPT_S: Final = 86400
 PARTS_KEPT_S: Final = 3600
-TELL_BUDGET_S: Final = 2.5
-"""Whoever tells makes one attempt, or two where the first was refused at once."""
+TELLING: Final = 0.5
+"""So much of a request's time for storage it has anew to tell: one attempt, or two that fail at once."""
 LATE_MINUTES: Final = 3
 """The sums of so many minutes before the one that runs are made again: parts of them may still come."""
 CATCH_UP_MINUTES: Final = 59
@@ -84,7 +84,7 @@ settings.also_reset(_process.forget)
 
 def keep(parts: Sequence[Part]) -> None:
     """Keep what this process counted, and its last events, minute by minute.  Raises `Unavailable`."""
-    with table.budget(TELL_BUDGET_S):
+    with table.budget(settings.get().storage_budget_s * TELLING):
         writes.batch(puts=list(_rows(parts)))
 
 
