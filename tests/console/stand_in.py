@@ -70,8 +70,8 @@ class StandIn:
             for at, (user, role) in enumerate((("Dr. Ito", "presenter"), ("Ms. Weber", "guest")))
         ]
         self.streams: list[dict[str, Any]] = [
-            {"id": "6a1f0000c2e8d70b-common", "type": "mixed", "owner": None},
-            {"id": "41b7ce09d6", "type": "forward", "owner": "p0d41c77e0"},
+            {"id": "6a1f0000c2e8d70b-common", "type": "mixed", "owner": None, "source": None},
+            {"id": "41b7ce09d6", "type": "forward", "owner": "p0d41c77e0", "source": "webrtc"},
         ]
         self.loop: list[dict[str, Any]] = [
             {
@@ -112,6 +112,8 @@ class StandIn:
                 "status": status,
                 "at": now - age * 1000,
                 "stale": age > 3600,
+                "ended": False,
+                "ending": False,
             }
             for at, (name, status, age) in enumerate(
                 (
@@ -126,12 +128,16 @@ class StandIn:
                 {
                     "connection_id": "C5K9Q",
                     "client_id": "teacher",
+                    "role": "sendrecv",
                     "metadata": {"name": "M. Sato", "hand": False},
+                    "metadata_bytes": 32,
                 },
                 {
                     "connection_id": "T1XPD",
                     "client_id": "student-12",
+                    "role": "recvonly",
                     "metadata": {"name": "Kim", "hand": True},
+                    "metadata_bytes": 30,
                 },
             ]
         }
@@ -266,20 +272,21 @@ class StandIn:
         if path.startswith("owt/rooms/"):
             identity = unquote(path.rpartition("/")[2])
             room = next((each for each in self.rooms if each["id"] == identity), None)
-            whole = {"room": room, "participants": self.participants, "streams": self.streams}
+            whole = {"room": room, "participants": self.participants, "streams": self.streams, "more": False}
             return (200, whole) if room else (404, None)
         if path.startswith("loop/rooms/"):
             return 200, {**self.loop[0], "sessions": self.sessions}
         if path == "sora/channel":
             found_channel = self.channels.get(query["id"])
-            return (404, None) if found_channel is None else (200, {"connections": found_channel})
+            answer = {"channel_id": query["id"], "connections": found_channel, "next": None}
+            return (404, None) if found_channel is None else (200, answer)
         lists: dict[str, list[dict[str, Any]]] = {
             "owt/services": self.services,
             "loop/rooms": self.loop,
             "wcs/streams": [each for each in self.wcs if search in each["name"].lower()],
             "sora/channels": [
-                {"channel_id": name, "connections": len(each)}
-                for name, each in self.channels.items()
+                {"channel_id": name, "seen_at": int(time.time() * 1000)}
+                for name in self.channels
                 if search in name.lower()
             ],
             "owed": self.owed,

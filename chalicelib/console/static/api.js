@@ -200,7 +200,7 @@ export function useList(path, query = {}) {
 	};
 	return {
 		...first,
-		items: first.data && [...first.data.items, ...extra.pages.flatMap((page) => page.items)],
+		items: first.data && [first.data, ...extra.pages].flatMap((page) => page.items || page.connections),
 		next: last?.next || null,
 		onward,
 		refresh,

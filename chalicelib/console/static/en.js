@@ -65,6 +65,7 @@ export const col = {
 	route: "Route",
 	server: "Server",
 	service: "Service",
+	source: "Source",
 	state: "State",
 	status: "Status",
 	stream: "Stream",
@@ -179,6 +180,7 @@ export const list = {
 export const loop = {
 	empty: "No rooms",
 	"empty.hint": "A room appears here when somebody makes one, until it expires.",
+	search: "Search invitations",
 	nobody: "Nobody is in the room",
 	"nobody.hint": "Sessions appear here when somebody joins.",
 	said: "Rooms by invitation. Tokens admit whoever has them, so only their beginning is shown.",
@@ -256,9 +258,11 @@ export const per = {
 export const sora = {
 	empty: "No channels",
 	"empty.hint": "A channel appears here while somebody is connected to it.",
-	nobody: "Nobody is connected",
-	"nobody.hint": "The last connection of this channel has ended.",
+	"channel.said": "Connections of this channel and their metadata.",
+	"channel.empty": "Nobody is connected",
+	"channel.empty.hint": "The last connection of this channel has ended.",
 	said: "Channels with their connections and metadata.",
+	large: "{bytes} bytes, too large to show",
 	search: "Search channels",
 };
 
@@ -293,6 +297,8 @@ export const wcs = {
 	"empty.hint": "A stream appears here when a media server reports it.",
 	said: "Streams of WCS media servers; stale ones were not heard of for too long.",
 	search: "Search streams",
+	ended: "ended",
+	ending: "to end",
 	stale: "stale",
 };
 

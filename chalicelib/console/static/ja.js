@@ -65,6 +65,7 @@ export const col = {
 	route: "ルート",
 	server: "サーバー",
 	service: "サービス",
+	source: "ソース",
 	state: "状態",
 	status: "ステータス",
 	stream: "ストリーム",
@@ -179,6 +180,7 @@ export const list = {
 export const loop = {
 	empty: "ルームはありません",
 	"empty.hint": "作成されると表示されます。",
+	search: "招待ルームを検索",
 	nobody: "ルームには誰もいません",
 	"nobody.hint": "参加すると表示されます。",
 	said: "招待制のルーム。トークンは先頭だけを表示します。",
@@ -256,9 +258,11 @@ export const per = {
 export const sora = {
 	empty: "チャネルはありません",
 	"empty.hint": "接続がある間表示されます。",
-	nobody: "誰も接続していません",
-	"nobody.hint": "最後の接続が終了しました。",
+	"channel.said": "このチャネルの接続とメタデータ。",
+	"channel.empty": "誰も接続していません",
+	"channel.empty.hint": "最後の接続が終了しました。",
 	said: "チャネル、接続、メタデータ。",
+	large: "{bytes} バイト（大きいため非表示）",
 	search: "チャネルを検索",
 };
 
@@ -293,6 +297,8 @@ export const wcs = {
 	"empty.hint": "報告があると表示されます。",
 	said: "WCS メディアサーバーのストリーム。報告が途絶えたものは「古い」と示します。",
 	search: "ストリームを検索",
+	ended: "終了",
+	ending: "終了予定",
 	stale: "古い",
 };
 

@@ -47,17 +47,17 @@ function Tile({ what, much, more, kind = "", href }) {
 }
 
 /** A panel with a heading: of whatever is in it, or of `rows` and what is said when there are none. */
-function Section({ title, rows, columns, rowKey, empty, children }) {
+function Section({ title, rows, more, columns, rowKey, empty, children }) {
 	return html`<section class="panel">
-		<header><h2>${title}</h2>${rows && html`<span class="muted small">${number(rows.length)}</span>`}</header>
+		<header><h2>${title}</h2>${rows && html`<span class="muted small">${number(rows.length)}${more && "+"}</span>`}</header>
 		${children} ${rows && (rows.length ? html`<${Table} caption=${title} rows=${rows} rowKey=${rowKey} columns=${columns} />` : html`<${Empty} words=${empty} />`)}
 	</section>`;
 }
 
 /** A page that is one list; its words begin with `page`. */
-function Listing({ page, path, given, search, title, crumbs, columns, rowKey }) {
+function Listing({ page, path, query, given, search, title, crumbs, columns, rowKey }) {
 	const sought = (search && given.search) || "";
-	const list = useList(path, { search: sought });
+	const list = useList(path, { ...query, search: sought });
 	const name = title || t(`nav.${page}`);
 	return html`<${Fragment}>
 		<${Head} title=${name} said=${t(`${page}.said`)} crumbs=${crumbs} poll=${list} />
@@ -272,17 +272,18 @@ function Room({ given }) {
 		<${Head} title=${poll.data?.room.name || given.id || "–"} crumbs=${crumbs} poll=${poll} />
 		<${Polled} poll=${poll}>
 			${(data) => html`<div class="stack">
-				<${Section} title=${t("owt.participants")} rows=${data.participants} empty="owt.nobody"
+				<${Section} title=${t("owt.participants")} rows=${data.participants} more=${data.more} empty="owt.nobody"
 					columns=${[
 						leading("user", (row) => row.user || row.id),
 						named("role"),
 						coded("id"),
 					]} />
-				<${Section} title=${t("owt.streams")} rows=${data.streams} empty="owt.silent"
+				<${Section} title=${t("owt.streams")} rows=${data.streams} more=${data.more} empty="owt.silent"
 					columns=${[
 						column("stream", (row) => code(row.id), LEAD),
 						column("type", (row) => html`<${Pill}>${row.type}<//>`),
 						named("owner"),
+						named("source"),
 					]} />
 			</div>`}
 		<//>
@@ -292,7 +293,7 @@ function Room({ given }) {
 /* Rooms by invitation */
 
 function LoopRooms({ given }) {
-	return html`<${Listing} page="loop" path="loop/rooms" given=${given}
+	return html`<${Listing} page="loop" path="loop/rooms" given=${given} search
 		columns=${[
 			linked("room", "invitation", ({ id }) => ({ id }), (row) => row.name || row.token),
 			coded("token"),
@@ -337,8 +338,8 @@ function Streams({ given }) {
 		columns=${[
 			leading("stream", (row) => row.name),
 			column("state", (row) => html`<span class="pills">
-				<${Pill} kind=${row.stale ? "" : WCS_KINDS[row.status] || ""}>${row.status}<//>
-				${row.stale && html`<${Pill} kind="warn">${t("wcs.stale")}<//>`}</span>`),
+				<${Pill} kind=${row.stale || row.ended ? "" : WCS_KINDS[row.status] || ""}>${row.status}<//>
+				${["ended", "ending", "stale"].map((mark) => row[mark] && html`<${Pill} key=${mark} kind=${mark === "stale" ? "warn" : ""}>${t(`wcs.${mark}`)}<//>`)}</span>`),
 			named("app", "app_key"),
 			named("server"),
 			dated("last_event", "at"),
@@ -352,25 +353,22 @@ function Channels({ given }) {
 	return html`<${Listing} page="sora" path="sora/channels" given=${given} search rowKey=${(row) => row.channel_id}
 		columns=${[
 			linked("channel", "channel", (row) => ({ id: row.channel_id }), (row) => row.channel_id),
-			numbered("connections"),
+			dated("last_event", "seen_at"),
 		]} />`;
 }
 
-const spelled = (metadata) => (typeof metadata === "string" ? metadata : JSON.stringify(metadata ?? null, null, 2));
-
 function Channel({ given }) {
-	const poll = usePoll((signal) => call("GET", "sora/channel", { query: { id: given.id }, signal }), ["channel", given.id]);
-	return html`<${Fragment}>
-		<${Head} title=${given.id || "–"} crumbs=${[[t("nav.sora"), "#/sora"]]} poll=${poll} />
-		<${Polled} poll=${poll}>
-			${(data) => html`<${Section} title=${t("col.connections")} rows=${data.connections} rowKey=${(row) => row.connection_id} empty="sora.nobody"
-				columns=${[
-					leading("connection", (row) => row.connection_id),
-					named("client", "client_id"),
-					column("metadata", (row) => html`<pre><bdi>${spelled(row.metadata)}</bdi></pre>`),
-				]} />`}
-		<//>
-	<//>`;
+	return html`<${Listing} page="sora.channel" path="sora/channel" query=${{ id: given.id }} given=${given} title=${given.id} crumbs=${[[t("nav.sora"), "#/sora"]]}
+		rowKey=${(row) => row.connection_id}
+		columns=${[
+			leading("connection", (row) => row.connection_id),
+			named("client", "client_id"),
+			named("role"),
+			column("metadata", (row) =>
+				row.metadata === null && row.metadata_bytes > 4
+					? t("sora.large", { bytes: number(row.metadata_bytes) })
+					: html`<pre><bdi>${JSON.stringify(row.metadata, null, 2)}</bdi></pre>`),
+		]} />`;
 }
 
 /* What is owed, and what could not be done */
