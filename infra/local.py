@@ -203,6 +203,8 @@ class Local:
         notes = self.notes | {"log": str(self.folder / "gateway.log")}
         notes["the same as JSON"] = str(self.folder / endpoints.FILE)
         stage = self.environ["FOYER_STAGE"]
+        if stage == "local":
+            notes["in a browser"] = f"{found['http']}/"
         open_to = "; it is open: whoever reaches it is served" if stage == "local" else ""
         seconds = time.monotonic() - self.began
         print(f"\nFoyer serves the stage `{stage}`{open_to} (ready in {seconds:.1f} s)\n")

@@ -169,6 +169,9 @@ def test_a_run_is_usable_by_its_file_alone_and_keeps_its_rows(run: Starter, tmp_
     assert found["console"]["url"] == f"http://127.0.0.1:{port}/console/"
     assert operator(found) == "local"
     assert get(f"{found['http']}/healthz") == 200
+    with urllib.request.urlopen(f"{found['http']}/playground/credentials.json", timeout=10) as answer:
+        assert json.load(answer)["owt"] == found["owt"]
+    assert re.search(rf"in a browser +{found['http']}/$", first.said, re.MULTILINE)
     assert [each["_id"] for each in services(found)] == [found["owt"]["super_service_id"]]
     assert golive(found, folder) == (200, {"conference": "room1@conference.meet.local", "status": "live"})
     assert len(children) == 2
