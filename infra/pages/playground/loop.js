@@ -66,7 +66,7 @@ async function look() {
   const sessions = room ? (await owned('GET', `/rooms/${room.token}/sessions`)).sessions : [];
   fill(parts.room, room
     ? [h('p', {}, 'Room ', h('strong', {}, room.name)), h('p', { class: 'muted small' }, h('code', {}, room.url)),
-      h('div', { class: 'row' }, button('Look again', look, { class: 'button' }), button('Delete the room', close, { class: 'button' })),
+      h('div', { class: 'line' }, button('Look again', look, { class: 'button' }), button('Delete the room', close, { class: 'button' })),
       table('What the owner sees', ['who', 'state', 'last event', 'connections', 'streams', 'reports'],
         sessions.map((each) => [each.displayName, each.ended ? `${each.state}, left` : each.state, each.event ?? '–',
           String(each.connections), `${each.sendStreams} out, ${each.recvStreams} in`,
@@ -127,8 +127,8 @@ function card(guest) {
   return h('li', { class: 'person' },
     h('h3', {}, guest.name, ' ', h('span', { class: 'pill' }, guest.state)),
     h('p', { class: 'muted small' }, `connections ${guest.counts[0]}, sent ${guest.counts[1]}, received ${guest.counts[2]}`),
-    h('div', { class: 'row' }, events),
-    h('div', { class: 'row' },
+    h('div', { class: 'line' }, events),
+    h('div', { class: 'line' },
       button('Walk through all states', () => walk(guest), { 'aria-label': `${guest.name}: Walk through all states` }),
       button('Refresh', () => refresh(guest), called('Refresh')),
       button('Leave', () => leave(guest), called('Leave'))));
@@ -150,11 +150,11 @@ export function make(given) {
     guests: h('ul', { class: 'people' }),
     nobody: h('p', { class: 'none' }, 'No guest of this page is in a room.'),
   };
-  parts.joining = h('div', { class: 'row', hidden: true }, field('Name', parts.guest), button('Join', join));
+  parts.joining = h('div', { class: 'line', hidden: true }, field('Name', parts.guest), button('Join', join));
   return h('div', { class: 'columns' },
     h('section', { class: 'panel pad' },
       h('h2', {}, 'Owner'),
-      h('div', { class: 'row' }, field('Room name', parts.name), field('Seats', parts.size), button('Make a room', open, { class: 'button primary' })),
+      h('div', { class: 'line' }, field('Room name', parts.name), field('Seats', parts.size), button('Make a room', open, { class: 'button primary' })),
       parts.room),
     h('section', { class: 'panel pad' }, h('h2', {}, 'Guests'), parts.joining, parts.nobody, parts.guests));
 }

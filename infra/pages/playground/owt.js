@@ -29,7 +29,7 @@ async function rooms() {
   const found = await call('GET', `/v1/rooms?page=${page}&per_page=${PER_PAGE}`);
   fill(parts.rooms, table('Rooms', ['name', 'id', ''], found.map((room) => [
     room.name, h('code', {}, room._id),
-    h('span', { class: 'row' },
+    h('span', { class: 'line' },
       button('Open', () => enter(room), { 'aria-label': `Open ${room.name}` }),
       button('Delete', () => remove(room), { class: 'button', 'aria-label': `Delete ${room.name}` })),
   ]), page > 1 ? 'No rooms on this page.' : 'This service has no rooms yet.'));
@@ -80,7 +80,7 @@ function row(stream) {
     button('End', async () => { await call('DELETE', target); await streams(); }, named('End')),
   ].filter(Boolean);
   return [h('code', {}, stream.id), stream.type, track(stream.media.audio), track(stream.media.video),
-    views.join(', ') || (stream.info.label ?? '–'), h('span', { class: 'row' }, actions)];
+    views.join(', ') || (stream.info.label ?? '–'), h('span', { class: 'line' }, actions)];
 }
 
 async function bring() {
@@ -116,18 +116,18 @@ export function make(given, keys) {
     outside: h('p', { class: 'none' }, 'Open a room to see its streams.'),
   };
   parts.inside = h('div', { hidden: true }, parts.title,
-    h('div', { class: 'row' }, field('Address of a camera', parts.url), button('Add a streaming-in', bring, { class: 'button primary' }),
+    h('div', { class: 'line' }, field('Address of a camera', parts.url), button('Add a streaming-in', bring, { class: 'button primary' }),
       button('Look again', streams, { class: 'button' })),
     parts.streams,
-    h('div', { class: 'row' }, field('User', parts.user), field('Role', parts.role), button('Make a token', admit)),
+    h('div', { class: 'line' }, field('User', parts.user), field('Role', parts.role), button('Make a token', admit)),
     parts.token);
   return h('div', {},
     h('div', { class: 'columns' },
       h('section', { class: 'panel pad' },
         h('h2', {}, 'Service and rooms'),
-        h('div', { class: 'row' }, field('Service id', parts.service), field('Key', parts.key), field('Method', parts.scheme)),
-        h('div', { class: 'row' }, field('Name', parts.name), button('Make a room', create, { class: 'button primary' })),
-        h('div', { class: 'row' }, field('Page', parts.page), button('List', rooms, { class: 'button' })),
+        h('div', { class: 'line' }, field('Service id', parts.service), field('Key', parts.key), field('Method', parts.scheme)),
+        h('div', { class: 'line' }, field('Name', parts.name), button('Make a room', create, { class: 'button primary' })),
+        h('div', { class: 'line' }, field('Page', parts.page), button('List', rooms, { class: 'button' })),
         parts.rooms),
       h('section', { class: 'panel pad' }, h('h2', {}, 'Streams'), parts.outside, parts.inside)),
     h('details', { class: 'panel pad' }, h('summary', {}, 'How the last call was signed'), parts.signed));

@@ -192,19 +192,19 @@ export function make(given, keys) {
     counts: Object.fromEntries(STATES.map((state) => [state, h('dd', {}, '0')])),
   };
   parts.adders = [1, 10, 100].map((count) => [button(`Add ${count}`, () => add(count)), count]);
-  const form = h('form', { class: 'row', onsubmit: (event) => { event.preventDefault(); enter().catch(report); } },
+  const form = h('form', { class: 'line', onsubmit: (event) => { event.preventDefault(); enter().catch(report); } },
     field('Room', parts.room), h('button', { type: 'submit', class: 'button' }, 'Enter'));
   const numbers = h('dl', { class: 'counts' }, STATES.map((state) => h('div', {}, h('dt', {}, state), parts.counts[state])));
   return h('div', {}, form, h('div', { class: 'columns' },
     h('section', { class: 'panel pad' },
       h('h2', {}, 'Visitors'),
-      h('div', { class: 'row' }, parts.adders.map(([each]) => each), button('All leave', everybodyLeaves, { class: 'button' })),
+      h('div', { class: 'line' }, parts.adders.map(([each]) => each), button('All leave', everybodyLeaves, { class: 'button' })),
       numbers, parts.none, parts.tiles, parts.refusal),
     h('section', { class: 'panel pad' },
       h('h2', {}, 'Moderator'),
       h('p', { class: 'big' }, parts.count, ' waiting'), parts.watching,
       h('p', { class: 'muted small' }, 'The number comes at once, and later when it changes, at most every 15 seconds.'),
-      h('div', { class: 'row' },
+      h('div', { class: 'line' },
         button('Go live', () => turn('POST'), { class: 'button primary' }),
         button('Not live any more', () => turn('DELETE'), { class: 'button' })),
       parts.live)));

@@ -26,7 +26,7 @@ class Client {
     this.identity = h('p', { class: 'muted small' }, 'no connection');
     this.toggle = button('Connect', () => (this.socket ? this.leave() : this.join()), { 'aria-label': `${name}: Connect` });
     this.element = h('section', { class: 'panel pad', 'aria-label': name },
-      h('h2', {}, name, ' ', this.state), this.identity, h('div', { class: 'row' }, this.toggle),
+      h('h2', {}, name, ' ', this.state), this.identity, h('div', { class: 'line' }, this.toggle),
       h('p', { class: 'muted small' }, 'Told, the newest first:'),
       h('div', { class: 'log short', tabindex: '0', role: 'log', 'aria-label': `What ${name} is told` }, this.news));
   }
@@ -161,15 +161,15 @@ export function make(given, keys) {
     nobody: h('p', { class: 'none' }, 'Connect a client first: what is changed are the metadata of a connection.'),
   };
   parts.form = h('div', { hidden: true },
-    h('div', { class: 'row' }, field('Whose', parts.who), field('Operation', parts.operation)),
-    h('div', { class: 'row' }, field('Key', parts.key), field('Value (JSON)', parts.value), field('Metadata (JSON)', parts.metadata),
+    h('div', { class: 'line' }, field('Whose', parts.who), field('Operation', parts.operation)),
+    h('div', { class: 'line' }, field('Key', parts.key), field('Value (JSON)', parts.value), field('Metadata (JSON)', parts.metadata),
       h('p', { class: 'check' }, parts.push, h('label', { for: 'sora-push' }, 'Push to the channel')),
       button('Change', change, { class: 'button primary' })),
     parts.answer);
   clients = [new Client('alice'), new Client('bob')];
   ask();
   return h('div', {},
-    h('div', { class: 'row' }, field('Channel', parts.channel), button('List', look, { class: 'button' })),
+    h('div', { class: 'line' }, field('Channel', parts.channel), button('List', look, { class: 'button' })),
     h('div', { class: 'columns' }, clients.map(({ element }) => element)),
     h('section', { class: 'panel pad' }, h('h2', {}, 'Metadata'), parts.list, parts.nobody, parts.form));
 }
