@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import conferences, config, doctor, given, load, sign, tokens
+from cli import conferences, config, doctor, given, load, seed, sign, tokens
 from cli.target import Target
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.add_typer(sign.app, name="sign")
 app.command()(conferences.golive)
 app.command()(conferences.waiting)
 app.command()(doctor.doctor)
+app.command()(seed.seed)
 app.add_typer(load.app, name="load")
 app.add_typer(config.app, name="config")
 

@@ -118,17 +118,23 @@ def _load(part: Part, read: dict[str, Any], given: Mapping[str, str]) -> None:
 
 
 def _complaints(given: dict[str, str], load: Callable[[Mapping[str, str]], Any]) -> Iterator[str]:
-    """Every complaint: each is followed by another look without the settings that it names."""
+    """Every complaint: each is followed by another look without the settings that it names.
+
+    What is only wrong because one of those is gone is none.
+    """
+    gone: set[str] = set()
     while True:
         try:
             load(given)
             return
         except BadSetting as wrong:
-            yield str(wrong)
-            named = set(_NAME.findall(str(wrong).partition(": ")[0])) & given.keys()
-            if not named:
+            named = set(_NAME.findall(str(wrong).partition(": ")[0]))
+            if not named & gone:
+                yield str(wrong)
+            if not named & given.keys():
                 return
-            for name in named:
+            gone |= named
+            for name in named & given.keys():
                 del given[name]
 
 

@@ -125,3 +125,12 @@ def reason(error: BaseException) -> str:
     if isinstance(inner, BaseException) and not isinstance(error, OSError):
         return reason(inner)
     return getattr(error, "strerror", None) or str(error).rpartition(": ")[2] or type(error).__name__
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a path.
+
+    >>> segment("a/b c")
+    'a%2Fb%20c'
+    """
+    return quote(text, safe="")

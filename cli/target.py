@@ -68,7 +68,8 @@ class Target:
     @cached_property
     def base(self) -> str:
         """The base of all HTTP addresses, without a slash at its end.  Raises `Misused`."""
-        address = self.given_url or str(self.document.get("http") or self.document.get("https") or "")
+        found = self.document
+        address = self.given_url or str(found.get("http") or found.get("https") or "")
         if not address:
             raise Misused(
                 "which service? `make run` starts one here; else give --url https://…, or set FOYER_URL"

@@ -1,0 +1,255 @@
+"""What every command keeps: JSON alone on standard output, lines of curl that work, colour on terminals."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from cli import http
+from cli.app import app
+from infra.children import ROOT
+from infra.credentials import Credentials
+from tests.cli.conftest import Run
+
+SECRET = "a secret of hooks that is long enough"
+SESSION_TOKEN = "ab" * 32
+CONFERENCE = "talk@conference.meet.local"
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that does something, by the words that call it."""
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield path, command
+        return
+    for name, child in children.items():
+        yield from leaves(child, (*path, name))
+
+
+COMMANDS = dict(leaves(typer.main.get_command(app)))
+CURL: dict[tuple[str, ...], list[tuple[str, ...]]] = {
+    ("golive",): [("golive", "talk"), ("golive", "talk", "--clear"), ("golive", "talk", "--token", "none")],
+    ("waiting",): [("waiting", "talk")],
+    ("load", "visitors"): [("load", "visitors", "-n", "2", "--golive")],
+    ("doctor",): [("doctor",)],
+    ("seed",): [("seed", "--only", name) for name in ("jitsi", "owt", "loop", "wcs", "sora")],
+    ("sign", "hawk"): [("sign", "hawk", "GET", "/rooms", "--session-token", SESSION_TOKEN)],
+    ("sign", "mauth"): [
+        ("sign", "mauth", "GET", "/v1/rooms?per_page=2&page=1"),
+        ("sign", "mauth", "POST", "/v1/rooms", "-d", '{"name":"it\'s a röom"}'),
+        ("sign", "mauth", "GET", "/services", "--v1"),
+        ("sign", "mauth", "GET", "/services", "--service", "5e0d0c0a0b0c0d0e0f101112", "--key", "wrong"),
+    ],
+    ("sign", "wcs"): [("sign", "wcs", "connect", "-d", '{"nodeId":"n"}', "--secret", SECRET)],
+}
+"""For each command that prints lines of curl, calls of it.  What `sign` signs is sent as it says."""
+
+
+def options(command: Any) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts}
+
+
+def status_of(line: str) -> int:
+    """Run a line in a shell; the status that it is answered."""
+    done = subprocess.run(
+        ["sh", "-c", f"{line} -o /dev/null -w '%{{http_code}}'"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return int(done.stdout)
+
+
+@pytest.fixture
+def statuses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What the commands themselves are answered."""
+    found: list[int] = []
+    send = http.send
+
+    def note(call: http.Call) -> http.Answer:
+        answer = send(call)
+        found.append(answer.status)
+        return answer
+
+    monkeypatch.setattr(http, "send", note)
+    return found
+
+
+def test_every_command_has_json_and_whatever_makes_requests_has_curl() -> None:
+    assert [path for path, command in COMMANDS.items() if "--json" not in options(command)] == []
+    assert {path for path, command in COMMANDS.items() if "--curl" in options(command)} == CURL.keys()
+
+
+@pytest.mark.parametrize("call", [call for calls in CURL.values() for call in calls], ids=" ".join)
+def test_the_printed_line_is_answered_as_the_command_itself(
+    foyer: Run, statuses: list[int], service: Path, call: tuple[str, ...]
+) -> None:
+    said = foyer(*call, "--curl")
+    assert (said.status, said.err, statuses) == (0, "", [])
+    lines = said.out.splitlines()
+    printed = [status_of(line) for line in lines]
+    if call[0] in {"waiting", "load"}:
+        assert printed.pop(0) == 101
+        assert foyer(*call).status == 0
+    elif call[0] == "sign":
+        signed = foyer(*call, "--json").json
+        body = call[call.index("-d") + 1].encode() if "-d" in call else None
+        kind = {"Content-Type": "application/json"} if body else {}
+        headers = kind | {"Authorization": signed["authorization"]}
+        http.send(http.Call(signed["method"], signed["url"], headers, body))
+    else:
+        foyer(*call)
+    assert printed == statuses[: len(printed)]
+
+
+def test_what_is_signed_is_let_in_by_the_service(foyer: Run, credentials: Credentials) -> None:
+    assert (
+        status_of(foyer("sign", "mauth", "GET", "/v1/rooms?per_page=2&page=1", "--curl").out.strip()) == 200
+    )
+    assert status_of(foyer("sign", "mauth", "GET", "/services", "--v1", "--curl").out.strip()) == 200
+    assert status_of(foyer("golive", "talk", "--curl").out.strip()) == 200
+
+
+JSON: list[tuple[tuple[str, ...], int]] = [
+    (("token", "visitor"), 0),
+    (("token", "moderator", "--name", "Ada"), 0),
+    (("token", "server"), 0),
+    (("token", "check", "nothing"), 1),
+    (("config", "check"), 0),
+    *((call, 0) for calls in CURL.values() for call in calls if call[0] != "golive"),
+    (("golive", "talk"), 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "status"), JSON, ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value)
+)
+def test_with_json_standard_output_is_one_document(foyer: Run, call: tuple[str, ...], status: int) -> None:
+    said = foyer(*call, "--json")
+    assert said.status == status
+    assert said.out.count("\n") == 1
+    assert isinstance(json.loads(said.out), dict)
+
+
+def test_every_command_was_tried_with_json() -> None:
+    assert {path for path in COMMANDS if not any(call[: len(path)] == path for call, _ in JSON)} == set()
+
+
+def test_an_outage_is_one_line_and_exit_status_1(run: Run) -> None:
+    said = run("--url", "http://127.0.0.1:9", "golive", CONFERENCE, "--token", "t")
+    assert (said.status, said.out) == (1, "")
+    assert said.err == "foyer: http://127.0.0.1:9 does not answer: Connection refused\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (("golive", "talk", "--token", "t"), "whole name"),
+        (("golive", CONFERENCE), "--key @asap.key"),
+        (("waiting", CONFERENCE), "--key, or JITSI_USER_KEYS"),
+        (("token", "visitor", "--key", "@/none"), "/none: No such file"),
+        (("token", "visitor", "--key", "k", "--lives", "soon"), "a time like 90s"),
+        (("token", "visitor", "--key", "k", "--claim", "x"), "NAME=VALUE"),
+        (("sign", "hawk", "GET", "http://a/"), "--session-token, or --id and --key"),
+        (("sign", "mauth", "GET", "http://a/v1"), "--service and --key"),
+        (("sign", "wcs", "connect", "-d", "x"), "--secret"),
+        (("--endpoints", "/none", "seed"), "there is no such file"),
+        (("config", "check", "--env-file", "/none"), "/none"),
+        (("config", "check", "--stage", "dev"), "config.json"),
+    ],
+)
+def test_what_is_missing_is_named_with_what_to_give_and_exit_status_2(
+    run: Run, call: tuple[str, ...], says: str
+) -> None:
+    said = run("--url", "http://127.0.0.1:9", *call)
+    assert (said.status, said.out) == (2, "")
+    assert says in said.err
+    assert said.err.startswith("foyer: ")
+    assert said.err.count("\n") == 1
+
+
+def test_the_credentials_of_a_file_are_not_sent_to_another_address(foyer: Run, service: Path) -> None:
+    elsewhere = ("--url", "http://127.0.0.1:9")
+    assert foyer(*elsewhere, "golive", CONFERENCE).status == 2
+    assert foyer(*elsewhere, "sign", "mauth", "GET", "/v1/rooms").status == 2
+    same = json.loads(service.read_text())["http"]
+    assert foyer("--url", f"{same}/", "golive", CONFERENCE).status == 0
+
+
+def on_a_terminal(*arguments: str, **environ: str) -> str:
+    """Run a command whose output is a terminal; all that it wrote there."""
+    ours, theirs = pty.openpty()
+    kept = {
+        name: text for name, text in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "TERM"}
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=ROOT,
+        env=kept | {"TERM": "xterm-256color", "COLUMNS": "100"} | environ,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # how a terminal says that nobody writes to it any more
+            break
+        if not part:
+            break
+        said += part
+    process.wait(timeout=60)
+    os.close(ours)
+    return said.decode()
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*[1-9][0-9;]*m")
+BOLD = re.compile(r"\x1b\[(?:0|1|2|3|4)?m")
+
+
+def colours(text: str) -> list[Any]:
+    """The sequences that change the colour; bold and the like are none."""
+    return [each for each in COLOUR.findall(text) if not BOLD.fullmatch(each)]
+
+
+def test_no_color_is_honoured_on_a_terminal(service: Path) -> None:
+    load = ("--endpoints", str(service), "load", "visitors", "-n", "3", "--golive")
+    coloured, plain = on_a_terminal(*load), on_a_terminal(*load, NO_COLOR="1")
+    assert colours(coloured) != []  # else the next line shows nothing
+    assert colours(plain) == []
+    assert "waiting" in plain
+    assert "lost" in plain
+
+
+@pytest.mark.parametrize("call", [("config", "check"), ("--help",), ("token", "visitor", "--key", "k" * 32)])
+def test_where_there_is_no_terminal_nothing_is_sent_to_one(call: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *call],
+        cwd=ROOT,
+        env=dict(os.environ) | {"TERM": "xterm-256color"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_tables_are_for_terminals_and_tabs_for_programs(run: Run) -> None:
+    lines = run("config", "check").out.splitlines()
+    assert lines[0] == "level\tsetting\tsays"
+    assert all(line.count("\t") == 2 for line in lines)
+    assert "level " in on_a_terminal("config", "check", NO_COLOR="1")
