@@ -13,7 +13,7 @@ from infra.gateway import http, rest
 from tools import errors
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-FACADES: Final = ("jitsi", "loop", "owt", "sora", "wcs")
+FACADES: Final = ("admin", "jitsi", "loop", "owt", "sora", "wcs")
 PARTS: Final = {part.title: part for part in errors.PARTS}
 GOLIVE: Final = "The waiting queue: `golive`"
 FRAMES: Final = "The waiting queue: `ERROR` frames"
@@ -77,6 +77,19 @@ def test_the_words_of_the_metadata_api_are_those_of_its_contract():
     said = {(row.said[0], *name.findall(row.said[1])[:1]) for row in answers("Metadata of connections")}
     rows = re.findall(r"^\| (\d{3}) \| (`.*?`) \|", contract("sora", "Errors"), re.M)
     assert said == {(status, *name.findall(body)[:1]) for status, body in rows}
+
+
+def test_the_codes_of_the_operators_api_are_those_of_its_contract():
+    said = {
+        (row.said[0], code)
+        for row in answers("The operators' API")
+        for code in re.findall(r'"code":"(\w+)"', row.said[1])
+    }
+    documented = set(
+        re.findall(r"^\| (\d{3}) \| `(\w+)` \|", contract("admin", "1. Requests and answers"), re.M)
+    )
+    # These two are what facades might say one day; the contract says so of them.
+    assert said == documented - {("403", "forbidden"), ("409", "conflict")}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import chalicelib
+from chalicelib.admin import spelling as admin
 from chalicelib.errors import AppError, Throttled, Unavailable
 from chalicelib.jitsi import sockets as stomp
 from chalicelib.jitsi import spelling as jitsi
@@ -176,6 +177,14 @@ PARTS: Final = (
             *("wcs.routes", "wcs.auth", "wcs.actions", "wcs.messages", "wcs.store"),
             *("wire.basic", "wire.wcs_hash", "wire.untrusted"),
         ),
+    ),
+    Part(
+        "The operators' API",
+        "`code` is what programs look at. While `ADMIN_TOKENS` is empty, every path below `/admin/v1` is "
+        "answered as one [that nobody serves](#the-fronts). [Contract](contracts/admin.md).",
+        HTTP,
+        over_http(admin.spell),
+        ("admin", "wire.untrusted"),
     ),
 )
 
