@@ -21,6 +21,7 @@ from chalicelib.settings import BadSetting
 from infra.children import ROOT
 from infra.emulator import REGION
 
+HANDLERS = ("app.app", "app.ws_connect", "app.tick")
 PROCESSES = ("infra.gateway", "infra.worker", "infra.letters list", "infra.storage")
 SECRET = "a secret of thirty-two characters"
 
@@ -155,31 +156,36 @@ class NoParameters(BaseHTTPRequestHandler):
 
 
 def test_every_process_looks_up_what_its_settings_refer_to():
-    reference = "/foyer-dev/FOYER_GATEWAY_SECRET"
     with ThreadingHTTPServer(("127.0.0.1", 0), NoParameters) as ssm:
         ssm.asked = []  # type: ignore[attr-defined]
         threading.Thread(target=ssm.serve_forever, daemon=True).start()
         environment = os.environ | {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ssm.server_port}",
-            "FOYER_GATEWAY_SECRET": f"ssm:{reference}",
+            "ADMIN_TOKENS": "ssm:/foyer-dev/ADMIN_TOKENS",
+            "FOYER_GATEWAY_SECRET": "ssm:/foyer-dev/FOYER_GATEWAY_SECRET",
             "GATEWAY_HANDLERS": "lambda",
             "GATEWAY_LAMBDA_PREFIX": "foyer-dev",
         }
+        commands = [["-m", *command.split()] for command in PROCESSES] + [["-c", "import app"]] * len(
+            HANDLERS
+        )
+        handlers: list[dict[str, str]] = [{}] * len(PROCESSES) + [{"_HANDLER": each} for each in HANDLERS]
         started = [
             subprocess.Popen(
-                [sys.executable, "-m", *command.split()],
-                env=environment,
+                [sys.executable, *command],
+                env=environment | more,
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-            for command in PROCESSES
+            for command, more in zip(commands, handlers, strict=True)
         ]
         told = [process.communicate(timeout=60)[0] for process in started]
         ssm.shutdown()
 
-    for command, process, text in zip(PROCESSES, started, told, strict=True):
+    for command, process, text in zip((*PROCESSES, *HANDLERS), started, told, strict=True):
+        name = "ADMIN_TOKENS" if command in HANDLERS else "FOYER_GATEWAY_SECRET"
         assert process.returncode != 0, command
-        assert text.endswith("FOYER_GATEWAY_SECRET: SSM has no such parameter\n"), f"{command}: {text}"
-    assert ssm.asked == [[reference]] * len(PROCESSES)  # type: ignore[attr-defined]
+        assert text.endswith(f"{name}: SSM has no such parameter\n"), f"{command}: {text}"
+    assert len(ssm.asked) == len(started)  # type: ignore[attr-defined]

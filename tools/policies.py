@@ -14,6 +14,7 @@ from typing import Any, Final
 from tests.support.grants import CONFIG, FUNCTIONS, GATEWAY, SELF_HOSTING, UNSEEN, Grant, granted, policy_of
 
 BY_HAND: Final = ("Secrets", "Logs")
+NEVER: Final = frozenset({"dynamodb:Scan"})
 SOCKETS: Final = (
     "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:"
     "${WebsocketAPI}/${Stage}/%s/@connections/*"
@@ -30,7 +31,7 @@ WIDTH: Final = 118
 
 
 class Unknown(Exception):
-    """A function used something that `RESOURCES` does not hold."""
+    """A function used something that `RESOURCES` does not hold, or that `NEVER` does."""
 
 
 def policy(function: str, grants: Iterable[Grant]) -> dict[str, Any]:
@@ -40,8 +41,8 @@ def policy(function: str, grants: Iterable[Grant]) -> dict[str, Any]:
     for grant in grants:
         if grant.function != function or grant.resource in ("logs", "parameters"):
             continue
-        if grant.resource not in RESOURCES:
-            raise Unknown(f"{function}: {grant.action} of {grant.resource}: no policy can grant that yet")
+        if grant.resource not in RESOURCES or grant.action in NEVER:
+            raise Unknown(f"{function}: {grant.action} of {grant.resource}: no policy is to grant that")
         actions, resources = stated.setdefault(RESOURCES[grant.resource][0], (set(), set()))
         actions.add(grant.action)
         resources.add(grant.resource)

@@ -62,7 +62,9 @@ CLIENTS: Final = ((FORMER,), (FORMER, NOW), (FORMER, NOW), (NOW,))
 
 def given(keys: Sequence[str]) -> dict[str, str]:
     """The settings that make the keys good."""
-    found = {"FOYER_STAGE": "dev", "SORA_OPEN": "false"}
+    found = {"FOYER_STAGE": "dev", "SORA_OPEN": "false", "ADMIN_ROLLUP_FLUSH_S": "0"}
+    digests = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
+    found |= {"ADMIN_TOKENS": ",".join(f"{digest[:8]}:{digest}" for digest in digests)}
     for name in ONE_OF_TWO:
         found |= dict(zip((name, f"{name}_ALSO"), keys, strict=False))
     return found | {name: ",".join(spelling.format(key) for key in keys) for name, spelling in LISTS.items()}
@@ -183,6 +185,7 @@ class Callers:
             "sora": self.sora,
             "streams": self.streams,
             "hooks": self.hooks,
+            "operators": self.operators,
         }
 
     def prepare(self, base: str) -> None:
@@ -273,6 +276,12 @@ class Callers:
         status, _, text = asked(here, "POST", f"/rest/{API}/connect", body, headers)
         assert status == 200, (status, text)
 
+    def operators(self, key: str, here: str, there: str) -> None:
+        """An operator's token."""
+        headers = {"Authorization": f"Bearer {key}"}
+        status, _, text = asked(here, "GET", "/admin/v1/session", None, headers)
+        assert status == 200, (status, text)
+
 
 def test_keys_of_every_kind_are_changed_under_load_without_a_refusal(
     stack: Stack,
@@ -313,6 +322,6 @@ def test_keys_of_every_kind_are_changed_under_load_without_a_refusal(
             thread.join(PATIENCE_S)
     assert load.wrong == []
     former = urlsplit(fleet.serving[0].http)
-    for name in ("the super service", "sora", "streams", "hooks", "servers and visitors"):
+    for name in ("the super service", "sora", "streams", "hooks", "operators", "servers and visitors"):
         with pytest.raises(AssertionError):  # it is over
             names[name](FORMER, former.geturl(), former.geturl())

@@ -78,7 +78,10 @@ UNSEEN: Final[dict[Grant, str]] = {
 }
 """What policies grant and no test sees used, and why: the whole list of it."""
 
-ELSEWHERE: Final = {"kms": "the policy of the operator's own key grants its use (docs/owt.md)"}
+ELSEWHERE: Final = {
+    "kms": "the policy of the operator's own key grants its use (docs/owt.md)",
+    "lambda": "a gateway in front of functions has a policy of its operator's own (docs/self-hosting.md)",
+}
 """Services whose use no policy here grants, and why."""
 
 used: set[Grant] = set()
