@@ -153,8 +153,9 @@ def test_rooms_by_invitation_show_no_token_and_can_be_looked_at(admin: Stack):
         "participants": 1,
         "max_size": 5,
         "created_at": listed["created_at"],
-        "expires_at": made["expiresAt"] * 1000,
+        "expires_at": listed["expires_at"],
     }
+    assert 0 <= listed["expires_at"] - made["expiresAt"] * 1000 < 60_000, "who joins prolongs it"
     (session,) = found.pop("sessions")
     assert found == listed
     assert (session["name"], session["state"], session["connections"]) == ("Ada", "init", 0)
@@ -235,12 +236,12 @@ def test_a_room_that_is_over_is_neither_listed_nor_found(admin: Stack, monkeypat
 @pytest.mark.parametrize("limit", [3, 100])
 def test_streams_are_shown_once_with_what_is_known_and_never_their_sdp(admin: Stack, limit: int):
     server = Server()
-    for number in range(12):
-        server.tell(mediaSessionId=f"m{number}", name=f"Cam-{number % 6}", custom={"secret": "canary"})
+    for number in range(8):
+        server.tell(mediaSessionId=f"m{number}", name=f"Cam-{number % 4}", custom={"secret": "canary"})
     server.tell(mediaSessionId="m0", name="renamed")
     found = pages("/wcs/streams", limit)
 
-    assert sorted(each["media_session_id"] for each in found) == sorted(f"m{number}" for number in range(12))
+    assert sorted(each["media_session_id"] for each in found) == sorted(f"m{number}" for number in range(8))
     (renamed,) = [each for each in found if each["media_session_id"] == "m0"]
     assert renamed == {
         "name": "renamed",
