@@ -81,9 +81,9 @@ function Door({ why, again }) {
 						autocomplete="current-password" spellcheck=${false} maxlength="512"
 						aria-invalid=${String(!!wrong)} aria-describedby="wrong"
 						onInput=${(event) => setToken(event.currentTarget.value)} />
+					<p id="wrong" class="error-text" role="alert">${wrong}</p>
 				</div>
 				<label class="check"><input type="checkbox" checked=${shown} onChange=${(event) => setShown(event.currentTarget.checked)} /> ${t("door.show")}</label>
-				<p id="wrong" class="error-text" role="alert">${wrong}</p>
 				<button class="button primary" type="submit" disabled=${busy}>${t(busy ? "door.busy" : "door.title")}</button>
 			</form>
 		</main>
@@ -155,10 +155,10 @@ function Shell({ session, online, again }) {
 			<div class="who">
 				<${Choices} again=${again} />
 				<div class="row">
-					<span><bdi>${session.name}</bdi><br /><span class="muted">${session.expires_at ? t("who.until", { time: minute(session.expires_at) }) : ""}</span></span>
+					<bdi>${session.name}</bdi>
 					<button class="button tiny" onClick=${leave}><${Icon} name="out" /> ${t("act.leave")}</button>
 				</div>
-				<span class="muted">${t("who.version", { version: session.version })}</span>
+				<span class="muted">${t("who.version", { version: session.version, time: minute(session.expires_at) })}</span>
 			</div>
 		</header>
 		<main class="main" id="main" ref=${main}>

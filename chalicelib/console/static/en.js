@@ -288,7 +288,7 @@ export const tile = {
 	"dead.none": "nothing was given up",
 	"owed.more": "oldest is {span} late",
 	"owed.none": "nothing is late",
-	"waiting.more": "in {count} watched conferences",
+	"waiting.more": "in {count} conferences",
 	window: "last two minutes",
 };
 
@@ -303,8 +303,7 @@ export const wcs = {
 };
 
 export const who = {
-	until: "until {time}",
-	version: "Foyer {version}",
+	version: "Foyer {version}, until {time}",
 };
 
 export const word = {

@@ -288,7 +288,7 @@ export const tile = {
 	"dead.none": "断念したものはありません",
 	"owed.more": "最大 {span} の遅れ",
 	"owed.none": "遅れはありません",
-	"waiting.more": "監視中の会議 {count} 件",
+	"waiting.more": "会議 {count} 件",
 	window: "直近 2 分間",
 };
 
@@ -303,8 +303,7 @@ export const wcs = {
 };
 
 export const who = {
-	until: "{time} まで",
-	version: "Foyer {version}",
+	version: "Foyer {version}、{time} まで",
 };
 
 export const word = {

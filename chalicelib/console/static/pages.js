@@ -10,6 +10,8 @@ import { number, span, t } from "./words.js";
 const SHARDS_AT_ONCE = 4;
 /** Work that is late by more than this needs somebody. */
 const LATE_S = 300;
+/** So many dead letters the API takes at once. */
+const MOST_IDS = 100;
 
 /** Change what the address says after `?`, without a new page. */
 function narrow(page, given) {
@@ -217,7 +219,7 @@ function Conference({ given }) {
 							<div class="pills">${liveness(data)} ${data.watched && html`<${Pill}>${t("jitsi.watched")}<//>`}</div>
 							<div><p class="muted">${t("chart.waiting")}</p><p class="big" id="waiting" role="status" aria-label=${t("jitsi.waiting.now", { count: number(waiting) })}>${number(waiting)}</p></div>
 							<div class="actions">
-								<button class="button primary" onClick=${() => golive(waiting)}>${t("act.golive")}</button>
+								<button class=${`button ${data.live ? "" : "primary"}`} onClick=${() => golive(waiting)}>${t("act.golive")}</button>
 								<button class="button" onClick=${clear} disabled=${!data.live}>${t("act.clear")}</button>
 							</div>
 							<p class="small muted">${t("jitsi.counted", { count: SHARDS_AT_ONCE })}</p>
@@ -404,10 +406,10 @@ function Dead() {
 		list.refresh();
 	};
 	const retry = (rows) =>
-		setAsk({ title: t("dead.retry.title", { count: number(rows.length) }), text: t("dead.retry.text"), yes: t("act.retry"), act: act("dead/retry", { ids: rows.map((row) => row.id) }, "dead.retried") });
+		setAsk({ title: t("dead.retry.title", { count: number(rows.length) }), text: t("dead.retry.text"), yes: t("act.retry"), act: act("dead/retry", { ids: rows.slice(0, MOST_IDS).map((row) => row.id) }, "dead.retried") });
 	const retryAll = () => setAsk({ title: t("dead.all.title"), text: t("dead.retry.text"), yes: t("act.retry_all"), act: act("dead/retry", { all: true }, "dead.retried") });
 	const drop = () =>
-		setAsk({ title: t("dead.drop.title", { count: number(known.length) }), text: t("dead.drop.text"), yes: t("act.drop"), danger: true, act: act("dead/drop", { ids: known.map((row) => row.id) }, "dead.dropped") });
+		setAsk({ title: t("dead.drop.title", { count: number(known.length) }), text: t("dead.drop.text"), yes: t("act.drop"), danger: true, act: act("dead/drop", { ids: known.slice(0, MOST_IDS).map((row) => row.id) }, "dead.dropped") });
 	return html`<${Fragment}>
 		<${Head} title=${t("nav.dead")} said=${t("dead.said")} poll=${list} />
 		${items.length > 0 &&
