@@ -96,6 +96,15 @@ def test_the_root_is_a_page_for_who_asks_for_html_by_name_and_soras_for_everybod
         assert answer[1]["vary"] == "accept"
 
 
+def test_the_description_of_the_sockets_is_served_as_it_stands_in_the_repository(served: Pages):
+    answer = ask(served, "/asyncapi.yaml", accept="*/*")
+    assert answer is not None
+    status, headers, body = answer
+    assert (status, headers["content-type"]) == (200, "application/yaml; charset=utf-8")
+    assert body == (pages.ROOT / "asyncapi.yaml").read_bytes()
+    assert body.startswith(b"asyncapi:")
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", [*PAGES, *SECRETS])
 def test_every_other_method_is_for_the_app(served: Pages, method: str, path: str):
