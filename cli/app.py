@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import conferences, config, doctor, given, load, seed, sign, tokens
+from cli import conferences, config, dlq, doctor, given, lists, load, seed, sign, tokens
 from cli.target import Target
 
 app = typer.Typer(
@@ -20,6 +20,11 @@ app.command()(conferences.golive)
 app.command()(conferences.waiting)
 app.command()(doctor.doctor)
 app.command()(seed.seed)
+app.command()(lists.conferences)
+app.command()(lists.rooms)
+app.command()(lists.streams)
+app.command()(lists.channels)
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(load.app, name="load")
 app.add_typer(config.app, name="config")
 

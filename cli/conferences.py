@@ -76,7 +76,7 @@ def handshake(address: str) -> http.Call:
 
 def handshake_curl(address: str) -> str:
     """A line for the shell that opens a socket, shows what comes for some seconds, and ends."""
-    return handshake(address).curl("-N", "--http1.1", "--max-time", "3")
+    return handshake(address).curl("-N", "--http1.1", "--max-time", "2")
 
 
 def waiting(

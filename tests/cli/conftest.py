@@ -47,7 +47,8 @@ def service(
 ) -> Path:
     """The endpoints.json of a gateway that runs for the module, beside its keys."""
     folder = tmp_path_factory.mktemp("service")
-    running = standing(JITSI_STATE_INTERVAL_S="1")
+    settings: dict[str, Any] = {"JITSI_STATE_INTERVAL_S": "1"} | credentials.operators()
+    running = standing(**settings)
     found = endpoints.document(running.ready, credentials, {})
     found["jitsi"]["server_private_key"] = str(credentials.server_key_path)
     endpoints.write(folder, found)

@@ -1,0 +1,115 @@
+"""`foyer dlq`: dead letters, which is what could not be done, and their second chance."""
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from cli import http, lists, output
+from cli.errors import Failed, Misused
+from cli.options import AsCurl, AsJson
+from cli.target import Target, done, of
+
+app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be done.")
+
+Ids = Annotated[list[str] | None, typer.Argument(help="What `list` shows first.")]
+Kind = Annotated[str, typer.Option("--kind", help="Those of one kind.")]
+All = Annotated[bool, typer.Option("--all", help="All of them.")]
+MOST: Final = 100
+"""So many ids one request may have."""
+
+
+@app.callback()
+def dlq() -> None:
+    """Dead letters: what could not be done."""
+
+
+@app.command("list")
+def listed(
+    context: typer.Context,
+    kind: Kind = "",
+    limit: lists.Limit = lists.USUAL,
+    as_json: AsJson = False,
+    as_curl: AsCurl = False,
+) -> None:
+    """List dead letters, with the reason, the newest first."""
+    target = of(context)
+    if as_curl:
+        output.verbatim(lists.page(target, "/dead", limit, kind=kind).curl())
+        return
+    found, more = lists.every(target, "/dead", limit, kind=kind)
+    lists.show(
+        found,
+        more,
+        as_json=as_json,
+        columns=("id", "kind", "reason", "attempts", "since", "can be redriven"),
+        row=lambda each: (
+            *(each["id"], each["kind"], each["reason"], each["attempts"]),
+            *(output.moment(each["at"]), each["replayable"]),
+        ),
+        empty="there are no dead letters",
+    )
+
+
+@app.command()
+def redrive(
+    context: typer.Context,
+    ids: Ids = None,
+    kind: Kind = "",
+    every: All = False,
+    as_json: AsJson = False,
+    as_curl: AsCurl = False,
+) -> None:
+    """Have what could not be done tried again; exit status 1 if something of it cannot be."""
+    _write(of(context), "retry", "retried", _chosen(ids, kind, every), as_json, as_curl)
+
+
+@app.command()
+def drop(
+    context: typer.Context,
+    ids: Ids = None,
+    kind: Kind = "",
+    every: All = False,
+    as_json: AsJson = False,
+    as_curl: AsCurl = False,
+) -> None:
+    """Forget dead letters: what they stand for will not be done."""
+    _write(of(context), "drop", "dropped", _chosen(ids, kind, every), as_json, as_curl)
+
+
+def _chosen(ids: list[str] | None, kind: str, every: bool) -> dict[str, Any]:
+    """Which letters are meant.  Raises `Misused` unless that is said in one way."""
+    ways = ({"ids": ids} if ids else {}, {"kind": kind} if kind else {}, {"all": True} if every else {})
+    given = [way for way in ways if way]
+    if len(given) != 1:
+        raise Misused("which? Name ids, or give --kind or --all")
+    return given[0]
+
+
+def _write(
+    target: Target, verb: str, counted: str, chosen: dict[str, Any], as_json: bool, as_curl: bool
+) -> None:
+    """Do it, in as many requests as it takes; ids are served in their order."""
+    ids: list[str] = chosen.get("ids", [])
+    if as_curl:
+        body = {"ids": ids[:MOST]} if ids else chosen
+        output.verbatim(target.admin_post(f"/dead/{verb}", body).curl())
+        return
+    count: int = 0
+    failed: list[dict[str, Any]] = []
+    while True:
+        body = {"ids": ids[:MOST]} if ids else chosen
+        answer = done(http.send(target.admin_post(f"/dead/{verb}", body))).json()
+        served = int(answer[counted]) + len(answer["failed"])
+        count += int(answer[counted])
+        failed += answer["failed"]
+        ids = ids[served:]
+        if not served or not (ids if "ids" in chosen else answer["more"]):
+            break
+    if as_json:
+        output.document({counted: count, "failed": failed})
+    else:
+        output.text(f"{count} {counted}")
+        if failed:
+            output.table(("id", "reason"), [(each["id"], each["reason"]) for each in failed], empty="")
+    if failed:
+        raise Failed(f"{len(failed)} could not be {counted}")

@@ -1,0 +1,172 @@
+"""`conferences`, `rooms`, `streams`, `channels` and `dlq` on the operators' API of a running gateway."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.jitsi import store
+from chalicelib.outbox import owed
+from chalicelib.store.keys import Key
+from cli import http
+from infra.credentials import Credentials
+from tests.cli.conftest import Run
+from tests.conftest import Stack
+from tests.support.clients import visitor
+
+HOST = "conference.meet.local"
+
+
+@pytest.fixture(scope="module")
+def _filled() -> dict[str, bool]:
+    """Whether the module's service was filled."""
+    return {}
+
+
+@pytest.fixture
+def filled(foyer: Run, _filled: dict[str, bool]) -> Run:
+    """Commands for a service that has demo data."""
+    if not _filled:
+        assert foyer("seed").status == 0
+        _filled["seed"] = True
+    return foyer
+
+
+def items(run: Run, *call: str) -> list[dict[str, Any]]:
+    """What a list has."""
+    said = run(*call, "--json")
+    assert (said.status, said.err, said.json["more"]) == (0, "", False)
+    found: list[dict[str, Any]] = said.json["items"]
+    return found
+
+
+def test_conferences_are_listed_with_who_waits(filled: Run, service: Path, credentials: Credentials) -> None:
+    found = {each["name"]: each for each in items(filled, "conferences")}
+    assert found[f"demo-live@{HOST}"]["live"] is True
+    sockets = json.loads(service.read_text())["ws"]
+    with visitor(sockets, credentials.visitor_token(), f"listed@{HOST}"):
+        assert [each["name"] for each in items(filled, "conferences", "--search", "listed")] == [
+            f"listed@{HOST}"
+        ]
+    lines = filled("conferences", "--search", "demo-live").out.splitlines()
+    assert lines[0].split("\t") == ["conference", "waiting", "watched", "live", "since", "until"]
+    assert lines[1].split("\t")[:4] == [f"demo-live@{HOST}", "0", "no", "yes"]
+
+
+def test_rooms_are_those_of_every_service_or_of_one_and_one_is_shown_with_what_is_in_it(filled: Run) -> None:
+    every = items(filled, "rooms")
+    room = next(each for each in every if each["name"] == "demo room")
+    assert items(filled, "rooms", "--service", room["service"]) == [room]
+    assert items(filled, "rooms", "--service", "0123456789abcdef01234567") == []
+    shown = filled("rooms", room["id"], "--json").json
+    assert [each["source"] for each in shown["streams"] if each["type"] == "forward"] != []
+    assert "streams: " in filled("rooms", room["id"]).out
+    assert filled("rooms", "0123456789abcdef01234567").status == 1
+
+
+def test_rooms_by_invitation_are_listed_without_their_tokens(filled: Run) -> None:
+    [room] = items(filled, "rooms", "--loop")
+    assert (room["name"], room["owner"], room["participants"]) == ("demo room", "Ada", 1)
+    shown = filled("rooms", room["id"], "--loop", "--json").json
+    assert [each["name"] for each in shown["sessions"]] == ["Grace"]
+    assert "Grace" in filled("rooms", room["id"], "--loop").out
+
+
+def test_streams_and_channels_are_listed_and_a_channel_shows_its_connections(filled: Run) -> None:
+    assert {each["name"] for each in items(filled, "streams")} == {"demo-stream-1", "demo-stream-2"}
+    assert [each["name"] for each in items(filled, "streams", "--search", "stream-2")] == ["demo-stream-2"]
+    assert [each["channel_id"] for each in items(filled, "channels")] == ["demo"]
+    people = {each["connection_id"]: each["metadata"] for each in items(filled, "channels", "demo")}
+    assert {each["name"] for each in people.values()} == {"Alice", "Bob"}
+    assert len(filled("channels", "demo").out.splitlines()) == 3
+
+
+def test_a_list_that_was_cut_says_so(filled: Run) -> None:
+    said = filled("streams", "--limit", "1", "--json")
+    assert (said.json["more"], len(said.json["items"])) == (True, 1)
+    assert said.err == "foyer: there are more than these 1: --limit\n"
+
+
+def test_a_list_goes_through_all_pages(filled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.lists.PAGE", 1)
+    assert len(items(filled, "streams")) == 2
+    assert len(items(filled, "channels", "demo")) == 2
+
+
+def test_an_empty_list_is_empty_output_and_a_note(filled: Run) -> None:
+    said = filled("streams", "--search", "nothing has this name")
+    assert (said.status, said.out, said.err) == (0, "", "foyer: there are no streams\n")
+
+
+def test_a_wrong_token_is_said_and_none_is_asked_for(run: Run, service: Path) -> None:
+    base = json.loads(service.read_text())["http"]
+    said = run("--url", base, "--admin-token", "wrong", "rooms")
+    assert (said.status, said.out) == (1, "")
+    assert said.err.startswith("foyer: the service answers 401: ")
+    said = run("--url", base, "rooms")
+    assert (said.status, said.out) == (2, "")
+    assert "FOYER_ADMIN_TOKEN" in said.err
+
+
+@pytest.fixture
+def letters(entered: Stack, filled: Run) -> Iterator[list[str]]:
+    """Three dead letters, of which one has nothing that could be done; their ids, the newest first."""
+    filled("golive", "dead")
+    live = store.live_key(f"dead@{HOST}")
+    for key in (live, live):
+        owed.bury(store.RELEASE, key, "it took too long", 9)
+    owed.bury("unreadable", Key("", ""), "nobody can read this \x1b[31mmessage", 1)
+    yield [each["id"] for each in items(filled, "dlq", "list")]
+    filled("dlq", "drop", "--all")
+
+
+def test_dead_letters_are_listed_redriven_and_gone(filled: Run, letters: list[str], entered: Stack) -> None:
+    found = items(filled, "dlq", "list")
+    assert [(each["kind"], each["replayable"]) for each in found] == [
+        ("unreadable", False),
+        (store.RELEASE, True),
+        (store.RELEASE, True),
+    ]
+    assert "\x1b" not in filled("dlq", "list").out
+    assert [each["id"] for each in items(filled, "dlq", "list", "--kind", store.RELEASE)] == letters[1:]
+    said = filled("dlq", "redrive", letters[1], "--json")
+    assert (said.status, said.json) == (0, {"retried": 1, "failed": []})
+    assert [each["id"] for each in items(filled, "dlq", "list")] == [letters[0], letters[2]]
+    assert filled("dlq", "redrive", "--all").out == "1 retried\n"
+    assert [each["id"] for each in items(filled, "dlq", "list")] == letters[:1]
+
+
+def test_what_cannot_be_redriven_is_said_by_letter_and_exit_status_1(filled: Run, letters: list[str]) -> None:
+    said = filled("dlq", "redrive", *letters, "--json")
+    assert (said.status, said.json["retried"]) == (1, 2)
+    assert [each["id"] for each in said.json["failed"]] == letters[:1]
+    assert said.err == "foyer: 1 could not be retried\n"
+    assert filled("dlq", "drop", letters[0]).out == "1 dropped\n"
+    assert items(filled, "dlq", "list") == []
+
+
+def test_more_letters_than_one_request_takes_are_redriven_by_id_and_by_kind(
+    filled: Run, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.dlq.MOST", 2)
+    said = filled("dlq", "redrive", *letters, "--json")
+    assert (said.json["retried"], len(said.json["failed"])) == (2, 1)
+    answers = [{"retried": 50, "failed": [], "more": True}, {"retried": 3, "failed": [], "more": False}]
+    sent: list[Any] = []
+
+    def send(call: http.Call) -> http.Answer:
+        sent.append(json.loads(call.body or b""))
+        return http.Answer(200, {}, json.dumps(answers.pop(0)).encode())
+
+    with monkeypatch.context() as canned:
+        canned.setattr(http, "send", send)
+        assert filled("dlq", "redrive", "--kind", "loop.push").out == "53 retried\n"
+    assert sent == [{"kind": "loop.push"}] * 2
+
+
+@pytest.mark.parametrize("which", [(), ("--all", "--kind", "x"), ("1.000.a", "--all")])
+def test_which_letters_are_meant_has_to_be_said_in_one_way(foyer: Run, which: tuple[str, ...]) -> None:
+    for verb in ("redrive", "drop"):
+        assert foyer("dlq", verb, *which).status == 2
