@@ -1,7 +1,6 @@
 """`foyer config check`: what the service would refuse at its start, and what it would start with anyhow."""
 
 import difflib
-import importlib.util
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 
 from chalicelib import keysets, settings
+from chalicelib.admin.settings import AdminSettings
 from chalicelib.jitsi.settings import JitsiSettings
 from chalicelib.loop.settings import LoopSettings
 from chalicelib.owt import media_settings
@@ -27,6 +27,8 @@ from cli.options import AsJson
 
 ERROR: Final = "error"
 WARNING: Final = "warning"
+NOTE: Final = "note"
+LEVELS: Final = (ERROR, WARNING, NOTE)
 OURS: Final = (
     "FOYER_",
     "JITSI_",
@@ -42,6 +44,19 @@ PLAIN: Final = ("PORT", "TLS_PORT", "TLS_CERT", "TLS_KEY")
 ALIKE: Final = 0.85
 BY_THE_STACK: Final = ("FOYER_QUEUE_URL", "FOYER_GATEWAY_SECRET")
 """What the template gives its functions beside the stage's variables."""
+USUALLY: Final = "x" * 32
+IN_PLACE: Final[Mapping[str, str]] = {
+    "ADMIN_TOKENS": f"x:{'0' * 64}",
+    "COMMAND_WEBHOOK_SECRET": f"whsec_{'x' * 32}",
+    "JITSI_SERVER_KEYS": f"secret:{'s' * 32}",
+    "JITSI_USER_KEYS": f"secret:{'u' * 32}",
+    "LOOP_MEDIA_CHANNELS": "x=x:x",
+    "OWT_SUPER_SERVICE_ID": "0" * 24,
+    "WCS_API_USERS": "x:x",
+    "WCS_SECRETS": "x:x",
+    "WCS_USERS": "x:x:x",
+}
+"""What stands in for a value that is not known, so that the others can be looked at."""
 KEY_SETTINGS: Final = ("JITSI_USER_KEYS", "JITSI_SERVER_KEYS")
 
 _NAME: Final = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|\bPORT\b")
@@ -79,9 +94,8 @@ def parts() -> Iterator[Part]:
         "LOOP_": LoopSettings,
         "SORA_": SoraSettings,
         "WCS_": WcsSettings,
+        "ADMIN_": AdminSettings,
     }
-    if importlib.util.find_spec("chalicelib.admin"):
-        kinds["ADMIN_"] = importlib.import_module("chalicelib.admin.settings").AdminSettings
     for prefix, kind in kinds.items():
         yield Part(prefix, kind, _below(prefix))
     yield Part("", MediaSettings, lambda name: name.startswith(media_settings.OURS))
@@ -97,32 +111,60 @@ def known() -> set[str]:
 
 
 def check(environ: Mapping[str, str], supplied: Collection[str] = ()) -> list[Finding]:
-    """Everything that is wrong or questionable, errors first; what is `supplied` later is not missed."""
+    """Everything that is wrong or questionable, errors first.
+
+    What is `supplied` later is not missed, and of what stands elsewhere only the name is known.
+    """
+    names, elsewhere = known(), references(environ)
+    environ = dict(environ) | {name: IN_PLACE.get(name, USUALLY) for name in elsewhere}
     read: dict[str, Any] = {}
     found: list[Finding] = []
     for part in parts():
         given = {name: text for name, text in environ.items() if part.belongs(name)}
-        for complaint in _complaints(given, partial(_load, part, read)):
-            found.append(_error(complaint))
-    found += [_error(complaint) for complaint in _gateway(environ)]
-    found += [_error(complaint) for complaint in _webhooks(environ)] if "" in read else []
+        found += map(_error, _complaints(given, partial(_load, part, read), elsewhere))
+    found += map(_error, _gateway(environ, elsewhere))
+    found += map(_error, _webhooks(environ, elsewhere) if "" in read else ())
     if jitsi := read.get("JITSI_"):
-        found += _keys(jitsi)
-    found += [each for each in _advice(read, environ) if each.setting not in supplied]
-    found += _misspelt(environ, known())
-    return sorted(found, key=lambda each: each.level != ERROR)
+        found += [each for each in _keys(jitsi) if each.setting not in elsewhere]
+    settled = {*supplied, *elsewhere, *(each.setting for each in found if each.level == ERROR)}
+    found += [each for each in _advice(read, environ) if each.setting not in settled]
+    found += _misspelt(environ, names)
+    found += [Finding(NOTE, name, "stands in SSM and was not looked at") for name in sorted(elsewhere)]
+    return sorted(found, key=lambda each: LEVELS.index(each.level))
+
+
+def references(environ: Mapping[str, str]) -> set[str]:
+    """The settings that say where their value stands."""
+    return {
+        name
+        for name, text in environ.items()
+        if text.strip().startswith(f"{settings.REFERENCE}/") and name.startswith((*OURS, *PLAIN))
+    }
+
+
+def looked_up(environ: Mapping[str, str]) -> dict[str, str]:
+    """The same with what stands elsewhere.  Raises `Failed`."""
+    from chalicelib import references as ssm
+
+    found = dict(environ)
+    try:
+        return found | ssm.look_up({name: environ[name] for name in references(environ)})
+    except BadSetting as wrong:
+        raise Failed(str(wrong)) from None
 
 
 def _load(part: Part, read: dict[str, Any], given: Mapping[str, str]) -> None:
     read[part.prefix] = settings.load(part.kind, part.prefix, given)
 
 
-def _complaints(given: dict[str, str], load: Callable[[Mapping[str, str]], Any]) -> Iterator[str]:
+def _complaints(
+    given: dict[str, str], load: Callable[[Mapping[str, str]], Any], unknown: Collection[str] = ()
+) -> Iterator[str]:
     """Every complaint: each is followed by another look without the settings that it names.
 
-    What is only wrong because one of those is gone is none.
+    What is only wrong because one of those is gone, or its value not known, is none.
     """
-    gone: set[str] = set()
+    gone = set(unknown)
     while True:
         try:
             load(given)
@@ -148,16 +190,20 @@ def _error(complaint: str) -> Finding:
     return Finding(ERROR, setting, says)
 
 
-def _gateway(environ: Mapping[str, str]) -> Iterator[str]:
+def _gateway(environ: Mapping[str, str], unknown: Collection[str]) -> Iterator[str]:
     from infra.gateway import settings as gateway
 
     given = {name: text for name, text in environ.items() if name.startswith("GATEWAY_") or name in PLAIN}
     rest = {name: text for name, text in environ.items() if name not in given}
+
+    def load(given: Mapping[str, str]) -> None:
+        gateway.check_reachable(gateway.load(rest | dict(given)))
+
     if given:
-        yield from _complaints(given, lambda given: gateway.check_reachable(gateway.load(rest | dict(given))))
+        yield from _complaints(given, load, unknown)
 
 
-def _webhooks(environ: Mapping[str, str]) -> Iterator[str]:
+def _webhooks(environ: Mapping[str, str], unknown: Collection[str]) -> Iterator[str]:
     """Addresses and secrets of webhooks, which are read by another module."""
     from chalicelib.media import settings as webhooks
     from cli.target import environment
@@ -168,7 +214,8 @@ def _webhooks(environ: Mapping[str, str]) -> Iterator[str]:
         with environment({n: t for n, t in environ.items() if n.startswith(media_settings.OURS)}):
             webhooks.get()
     except BadSetting as wrong:
-        yield str(wrong)
+        if not set(_NAME.findall(str(wrong))) & set(unknown):
+            yield str(wrong)
     finally:
         os.environ |= kept
         settings.reset()
@@ -326,6 +373,10 @@ def check_command(
             "--stage", help="What .chalice/config.json gives this stage, instead of the environment."
         ),
     ] = "",
+    look_up: Annotated[
+        bool,
+        typer.Option("--look-up", help="Ask SSM for the values that stand there; takes AWS credentials."),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -336,8 +387,10 @@ def check_command(
     if file and stage:
         raise Misused("--env-file or --stage, not both")
     environ = from_file(file) if file else of_stage(stage) if stage else dict(os.environ)
+    if look_up:
+        environ = looked_up(environ)
     found = check(environ, BY_THE_STACK if stage else ())
-    bad = [each for each in found if strict or each.level == ERROR]
+    bad = [each for each in found if each.level == ERROR or (strict and each.level == WARNING)]
     if as_json:
         output.document({"ok": not bad, "findings": [each._asdict() for each in found]})
     else:

@@ -123,13 +123,22 @@ def checks(target: Target, *, thorough: bool, configured: bool) -> Iterator[Chec
 
 
 def _configuration() -> Iterator[Check]:
-    found = config.check(os.environ)
+    environ: Mapping[str, str] = os.environ
+    if elsewhere := sorted(config.references(environ)):
+        try:
+            environ = config.looked_up(environ)
+        except Failed as why:
+            fix = "are the parameters there, with ssm:GetParameters on them (and kms:Decrypt of their key)?"
+            yield Check(ERROR, "settings in SSM", str(why), fix)
+        else:
+            yield Check(OK, "settings in SSM", ", ".join(elsewhere))
+    found = config.check(environ)
     for each in found:
         if each.level == config.ERROR:
             yield Check(ERROR, f"setting {each.setting}", each.says, "see `foyer config check`")
     errors = sum(each.level == config.ERROR for each in found)
     if not errors:
-        warnings = len(found)
+        warnings = sum(each.level == config.WARNING for each in found)
         says = f"in order; {warnings} warnings of `foyer config check`" if warnings else "in order"
         yield Check(OK, "settings", says)
 
@@ -182,8 +191,14 @@ def clock(whose: str, date: str, ours: float) -> Iterator[Check]:
 
 def _keys() -> Iterator[Check]:
     """Whether each address that keys come from gives an answer that has keys."""
+    given: Mapping[str, str] = os.environ
+    if set(config.KEY_SETTINGS) & config.references(given):
+        try:
+            given = config.looked_up(given)
+        except Failed:
+            return  # said already
     for name in config.KEY_SETTINGS:
-        for kind, url in _URLS.findall(os.environ.get(name, "")):
+        for kind, url in _URLS.findall(given.get(name, "")):
             yield key_source(f"{name} {kind}", kind, url.strip())
 
 
@@ -320,8 +335,9 @@ def _aws(thorough: bool) -> Iterator[Check]:
         lambda: _table(ours.table),
         lambda: _queue(ours.queue_url, thorough),
     ]
-    if conferences.kms_key_id:
-        parts.append(lambda: _kms(conferences.kms_key_id))
+    parts += [
+        partial(_kms, key_id) for key_id in (conferences.kms_key_id, conferences.kms_key_id_also) if key_id
+    ]
     if ours.api_endpoint:
         parts.append(lambda: _sockets(ours.api_endpoint))
     for part in parts:

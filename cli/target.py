@@ -231,6 +231,10 @@ def environment(more: Mapping[str, str]) -> Iterator[None]:
     """Have the service's own code read these settings where the environment has none of that name."""
     from chalicelib import settings
 
+    if any(text.strip().startswith(f"{settings.REFERENCE}/") for text in os.environ.values()):
+        from chalicelib import references
+
+        references.begin()
     added = {name: value for name, value in more.items() if name not in os.environ}
     os.environ |= added
     settings.reset()

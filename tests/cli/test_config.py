@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib import references
 from cli import config
 from cli.config import ERROR, WARNING
 from infra.credentials import Credentials
@@ -151,3 +152,43 @@ def test_with_strict_a_warning_is_enough_to_fail(run: Run, monkeypatch: pytest.M
     assert run("config", "check").status == 0
     said = run("config", "check", "--strict")
     assert (said.status, said.err) == (1, "foyer: 1 finding\n")
+
+
+SECRETS = [name for name in GOOD if "SECRET" in name or "KEY" in name or name == "ADMIN_TOKENS"]
+ELSEWHERE = GOOD | {name: f"ssm:/foyer-prod/{name}" for name in SECRETS}
+
+
+def test_what_stands_in_ssm_is_named_and_hides_nothing_that_is_wrong_beside_it():
+    assert len(SECRETS) == 10
+    found = config.check(ELSEWHERE)
+    assert {each.level for each in found} == {"note"}
+    assert [each.setting for each in found] == sorted(SECRETS)
+    wrong = ELSEWHERE | {
+        "OWT_MAUTH": "none",
+        "LOOP_MAX_SIZE": "0",
+        "WCS_STALE_AFTER_S": "0",
+        "SORA_OPEN": "?",
+    }
+    found = [each for each in config.check(wrong) if each.level != "note"]
+    assert {each.setting for each in found} == {
+        "OWT_MAUTH",
+        "LOOP_MAX_SIZE",
+        "WCS_STALE_AFTER_S",
+        "SORA_OPEN",
+    }
+
+
+def test_with_look_up_the_values_count_that_stand_there(run: Run, monkeypatch: pytest.MonkeyPatch):
+    there = {name: GOOD[name] for name in SECRETS} | {"LOOP_SECRET": "short"}
+
+    def look_up(wanted: dict[str, str]) -> dict[str, str]:
+        return {name: there[reference.rpartition("/")[2]] for name, reference in wanted.items()}
+
+    for name, text in ELSEWHERE.items():
+        monkeypatch.setenv(name, text)
+    assert run("config", "check", "--strict").status == 0
+    monkeypatch.setattr(references, "look_up", look_up)
+    said = run("config", "check", "--look-up", "--json")
+    assert said.json["findings"] == [
+        {"level": "error", "setting": "LOOP_SECRET", "says": "32 characters or more"}
+    ]

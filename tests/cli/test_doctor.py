@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib import keysets
+from chalicelib import keysets, references, settings
 from chalicelib.keysets import Bounds
+from chalicelib.settings import BadSetting
 from chalicelib.store import aws
 from cli import doctor
 from tests.cli.conftest import Outcome, Run
@@ -339,3 +340,27 @@ def test_each_address_of_both_settings_is_looked_at(monkeypatch: pytest.MonkeyPa
         ("JITSI_USER_KEYS keyserver", "https://b.example/"),
         ("JITSI_SERVER_KEYS certs", "https://c.example/c"),
     ]
+
+
+def test_settings_that_stand_in_ssm_are_looked_up_and_one_that_is_not_there_is_an_error(
+    run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(wanted: dict[str, str]) -> dict[str, str]:
+        if "LOOP_SECRET" in wanted:
+            raise BadSetting("LOOP_SECRET: SSM has no such parameter")
+        return dict.fromkeys(wanted, "o" * 32)
+
+    monkeypatch.setattr(settings, "_look_up", [])
+    monkeypatch.setattr(references, "look_up", look_up)
+    monkeypatch.setenv("OWT_KEY_SECRET", "ssm:/foyer-prod/OWT_KEY_SECRET")
+    outcome = run("doctor", "--json")
+    assert (outcome.status, found(outcome, "error")) == (0, [])
+    looked = [each["says"] for each in found(outcome, "ok") if each["check"] == "settings in SSM"]
+    assert looked == ["OWT_KEY_SECRET"]
+
+    monkeypatch.setenv("LOOP_SECRET", "ssm:/foyer-prod/LOOP_SECRET")
+    outcome = run("doctor", "--json")
+    [wrong] = [each for each in found(outcome, "error") if each["check"] == "settings in SSM"]
+    assert "LOOP_SECRET" in wrong["says"]
+    assert "ssm:GetParameters" in wrong["fix"]
+    assert "table foyer" in {each["check"] for each in found(outcome, "ok")}
