@@ -41,6 +41,7 @@ def variables(found: Mapping[str, Any], folder: Path, environ: Mapping[str, str]
         "HOOKS": found["wcs"]["base_path"],
         "HOOK_SECRET": found["wcs"]["secret"] or "",
         "STREAM_KEY": _first(environ, "WCS_API_KEYS"),
+        "OPERATOR_TOKEN": found["console"]["token"] or "",
     }
 
 
