@@ -137,6 +137,8 @@ def _name(node: Any) -> str:
         (FRAMES, "`Protocol error`", "CONNECT after DISCONNECT"),
         (FRAMES, "`Protocol error`", "… before CONNECT"),
         (FRAMES, "`Access denied`", "too many connections with this token"),
+        (FRAMES, "`Access denied`", "The token is not accepted"),
+        (FRAMES, "`Service unavailable`", "Try again later"),
         ("Conference management and the media plane", "500", "no media worker has confirmed this in time"),
         ("Conference management and the media plane", "400", "a layout has at most 256 regions"),
         ("Rooms by invitation", "413", "the body is longer than 100 KiB"),

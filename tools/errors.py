@@ -331,10 +331,12 @@ def rows(part: Part) -> list[Row]:
     found: dict[tuple[str, str], Row] = {}
     for kind, text in everything(part):
         for error in instances(kind):
-            code, shown, _ = part.say(error)
+            code, shown, body = part.say(error)
             row = found.setdefault((code, shown), Row((code, shown), [], []))
             if kind not in row.kinds:
                 row.kinds.append(kind)
+            if body not in shown and VARYING not in body and json.loads(body) not in row.sentences:
+                row.sentences.append(json.loads(body))  # it is the same each time, and stands in no column
         if text is not None:
             _note(found, part, kind, text)
     for row in found.values():

@@ -30,6 +30,7 @@ from tests.reference.dialogues import (
     examples,
 )
 from tests.support import node
+from tests.support.clients import StompClient
 from tests.support.fronts import Tokens
 
 DOCUMENT: Final = document()
@@ -130,6 +131,16 @@ def test_the_addresses_are_those_of_the_code():
     assert DOCUMENT["channels"]["signaling"]["address"] == listening.PATH
     offered = queue["bindings"]["ws"]["headers"]["properties"]["Sec-WebSocket-Protocol"]["enum"]
     assert tuple(offered) == stomp.SUBPROTOCOLS
+
+
+def test_every_address_of_the_queue_can_be_opened(at: At):
+    queue = DOCUMENT["channels"]["queue"]
+    gateway = at(DIALOGUES[0])
+    for endpoint in queue["parameters"]["endpoint"]["enum"]:
+        with StompClient(gateway.ws, queue["address"].replace("{endpoint}", endpoint)) as client:
+            assert client.subprotocol == stomp.SUBPROTOCOLS[0], endpoint
+            if endpoint.startswith("visitors-list"):
+                assert client.connect(None)[1]["message"] == messages.DENIED
 
 
 def test_every_frame_and_message_that_is_served_is_in_the_document():

@@ -9,7 +9,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent.parent / "node"
 REFERENCE = FOLDER.parent / "reference" / "node"
 """What reads the reference: a parser, and a client that runs collections."""
-INSTALL_S = 300
+INSTALL_S = 900
 
 
 class Missing(Exception):
