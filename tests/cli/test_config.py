@@ -67,7 +67,7 @@ def test_settings_that_are_in_order_are_passed_without_a_word():
             {"GATEWAY_MODE", "TLS_PORT", "GATEWAY_TRUSTED_PROXIES"},
         ),
     ],
-    ids=lambda value: " ".join(value),
+    ids=lambda value: " ".join(sorted(value)),
 )
 def test_everything_that_is_wrong_is_said_at_once_and_no_value(changed, wrong):
     found = findings(ERROR, **changed)
