@@ -66,8 +66,11 @@ class Part(NamedTuple):
     minute: int
     counts: Counts
     events: Sequence[Event]
+    waiting: int | None = None
+    """How many wait on sockets that this process holds, at that time; `None` where it holds none."""
 
 
+Gauge = Callable[[], int | None]
 Tell = Callable[[Sequence[Part]], None]
 """Keeps parts, each in the place of what it kept of that minute.  Raises `AppError`: then they come again."""
 
@@ -79,7 +82,14 @@ class _Minute:
         self.counts: dict[tuple[str, str], int] = {}
         self.told: dict[tuple[str, str], int] = {}
         self.events = {sort: deque[Event](maxlen=most) for sort, most in KEPT.items()}
+        self.waiting: int | None = None
         self.changed = False
+
+    def hold(self, waiting: int | None) -> None:
+        """Note how many wait here now."""
+        if waiting != self.waiting:
+            self.waiting = waiting
+            self.changed = True
 
     def add(self, facade: str, name: str, more: int) -> None:
         """Count."""
@@ -101,7 +111,7 @@ class _Minute:
         for (facade, name), number in self.counts.items():
             counts.setdefault(facade, {})[name] = number
         events = sorted(event for kept in self.events.values() for event in kept)
-        return Part(minute, counts, events)
+        return Part(minute, counts, events, self.waiting)
 
 
 _lock = threading.Lock()
@@ -113,6 +123,7 @@ class _State:
     """How and when it is told."""
 
     tell: Tell | None = None
+    gauge: Gauge | None = None
     every_s = 0.0
     last = float("-inf")
     timed = False
@@ -137,6 +148,11 @@ def every_s() -> float:
     return _state.every_s
 
 
+def measure(gauge: Gauge | None) -> None:
+    """Have it told, too, how many wait here."""
+    _state.gauge = gauge
+
+
 def by_timer() -> None:
     """Have no request tell any more: somebody calls `tell` in an interval."""
     _state.timed = True
@@ -146,7 +162,7 @@ def reset() -> None:
     """Forget everything, and note nothing."""
     with _lock:
         _minutes.clear()
-        _state.tell, _state.every_s, _state.last = None, 0.0, float("-inf")
+        _state.tell, _state.gauge, _state.every_s, _state.last = None, None, 0.0, float("-inf")
         _state.timed, _state.number = False, 0
 
 
@@ -219,13 +235,13 @@ def tell() -> None:
     """Tell what has changed; what fails comes again the next time, and nobody hears of it but the log."""
     if _state.tell is None or not _telling.acquire(blocking=False):
         return
+    parts: list[Part] = []
     try:
         _state.last = clock.monotonic()
-        parts = _take()
-        if not parts:
-            return
         try:
-            _state.tell(parts)
+            parts = _take(_state.gauge() if _state.gauge is not None else None)
+            if parts:
+                _state.tell(parts)
         except AppError as error:
             log.warning("what was counted is told later: %s", error)
             _again(parts)
@@ -238,9 +254,11 @@ def tell() -> None:
         _telling.release()
 
 
-def _take() -> list[Part]:
+def _take(waiting: int | None) -> list[Part]:
     """What has changed since it was told."""
     with _lock:
+        if waiting is not None:
+            _now().hold(waiting)
         current = int(clock.now() // MINUTE_S)
         for minute, kept in list(_minutes.items()):
             if minute <= current - OWN_MINUTES and kept.changed:

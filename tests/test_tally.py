@@ -274,6 +274,37 @@ def test_the_last_events_are_kept_of_each_sort_and_no_others(keeper):
     assert part.counts["loop"] == {"requests": 300, "refused": 100, "errors": 100}
 
 
+def test_who_waits_here_is_told_when_it_changes_and_once_in_every_minute(keeper, time):
+    waiting: list[int | None] = [0]
+    tally.measure(lambda: waiting[0])
+    for number, expected in ((0, 1), (0, 1), (5, 2), (5, 2), (None, 2), (0, 3)):
+        waiting[0] = number
+        tally.tell()
+        assert len(keeper.told) == expected
+    time.pass_by(60)
+    tally.tell()
+    assert [[(part.minute - MINUTE, part.waiting) for part in parts] for parts in keeper.told] == [
+        [(0, 0)],
+        [(0, 5)],
+        [(0, 0)],
+        [(1, 0)],
+    ]
+
+
+def test_a_count_that_fails_breaks_nothing(keeper, caplog):
+    def broken() -> int:
+        raise KeyError("a bug")
+
+    tally.measure(broken)
+    served()
+    tally.tell()
+    assert keeper.told == []
+    assert "could not be told" in caplog.text
+    tally.measure(None)
+    tally.tell()
+    assert keeper.total("loop", "requests") == 1
+
+
 def test_what_an_outage_keeps_here_is_bounded(keeper, time):
     keeper.fails = True
     for _ in range(1000):

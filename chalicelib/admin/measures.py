@@ -49,7 +49,14 @@ def measure(overdue: Overdue) -> Measured:
     others = {row.name: row for row in known if row.name not in watched}
     waiting = {name: int(row.waiting or 0) for name, row in others.items()} | _count(others.values())
     total = sum(watched.values()) + sum(waiting.values())
-    return Measured(total, len(watched) + len(others), overdue.rows, overdue.oldest_s, overdue.first)
+    return Measured(
+        waiting=total,
+        conferences=len(watched) + len(others),
+        owed=overdue.rows,
+        oldest_s=overdue.oldest_s,
+        first=overdue.first,
+        fronts=len(fronts.alive()),
+    )
 
 
 def _count(known: Iterable[ConferenceRow]) -> dict[str, int]:

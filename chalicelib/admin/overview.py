@@ -41,7 +41,8 @@ def overview(minutes: int) -> dict[str, Any]:
     first = (current - minutes) // step * step
     stands, measured = rollups.standing(first)
     counted = {minute: rollups.read(row.counts) for minute, row in stands.items()}
-    for minute, fresh in rollups.sums(rollups.some_parts(current - 1, current)).items():
+    told = rollups.some_parts(current - 1, current)
+    for minute, fresh in rollups.sums(told).items():
         rollups.at_least(counted.setdefault(minute, {}), fresh)
     dead, more = owed.count_dead(DEAD_COUNTED)
     seen = measured if measured is not None and measured.at is not None else RollupRow()
@@ -49,7 +50,7 @@ def overview(minutes: int) -> dict[str, Any]:
         "now": int(now * 1000),
         "step_s": step * MINUTE_S,
         "measured_at": None if seen.at is None else int(float(seen.at) * 1000),
-        "facades": _facades(counted, current, seen),
+        "facades": _facades(counted, current, seen, _waiting(seen, rollups.held(told))),
         "minutes": [
             _step(start, range(start, min(start + step, current)), counted, stands)
             for start in range(first, current, step)
@@ -59,13 +60,22 @@ def overview(minutes: int) -> dict[str, Any]:
     }
 
 
-def _facades(counted: Mapping[int, Numbers], current: int, seen: RollupRow) -> dict[str, dict[str, Any]]:
+def _waiting(seen: RollupRow, held: Sequence[int]) -> int | None:
+    """How many wait now: by what gateways told a moment ago if all fronts are such, else by the last tick."""
+    if seen.waiting is None or not held or len(held) != seen.fronts:
+        return None if seen.waiting is None else int(seen.waiting)
+    return sum(held)
+
+
+def _facades(
+    counted: Mapping[int, Numbers], current: int, seen: RollupRow, waiting: int | None
+) -> dict[str, dict[str, Any]]:
     """The last complete minute and the current one, together."""
     total: Numbers = {}
     for minute in (current - 1, current):
         rollups.add(total, counted.get(minute, {}))
     found = {facade: _named(facade, total) for facade in tally.FACADES}
-    found[tally.JITSI] |= {WAITING: seen.waiting, "conferences": seen.conferences}
+    found[tally.JITSI] |= {WAITING: waiting, "conferences": seen.conferences}
     return found
 
 

@@ -41,6 +41,7 @@ class RollupRow(Item):
     events = UnicodeAttribute(null=True)
     waiting = NumberAttribute(null=True)
     conferences = NumberAttribute(null=True)
+    fronts = NumberAttribute(null=True)
     owed = NumberAttribute(null=True)
     oldest = NumberAttribute(null=True)
     first = UnicodeAttribute(null=True)
@@ -60,6 +61,8 @@ class Measured(NamedTuple):
     oldest_s: float
     first: Sequence[Due] = ()
     """What is overdue longest."""
+    fronts: int = 0
+    """So many hold sockets, API Gateway being one of them."""
 
 
 class _Process:
@@ -100,6 +103,7 @@ def _rows(parts: Sequence[Part]) -> Iterator[RollupRow]:
                     for facade, counts in sorted(part.counts.items())
                 }
             ),
+            waiting=part.waiting,
             expires_at=end + PARTS_KEPT_S,
         )
         if part.events:
@@ -149,6 +153,15 @@ def sums(rows: Iterable[RollupRow]) -> dict[int, Numbers]:
     for row in rows:
         add(found.setdefault(minute_of(row), {}), read(row.counts))
     return found
+
+
+def held(rows: Iterable[RollupRow]) -> list[int]:
+    """How many wait at each process that holds sockets, by what it told last; parts come in their order."""
+    found: dict[str, int] = {}
+    for row in rows:
+        if row.waiting is not None:
+            found[row.sk.partition(".")[2]] = int(row.waiting)
+    return list(found.values())
 
 
 def parts(first: int, last: int) -> Iterator[RollupRow]:
@@ -206,6 +219,7 @@ def roll(measure: Callable[[], Measured]) -> bool:
             *keys.measured(),
             waiting=measured.waiting,
             conferences=measured.conferences,
+            fronts=measured.fronts,
             owed=measured.owed,
             oldest=round(measured.oldest_s, 3),
             first=encode(measured.first).decode() if measured.first else None,

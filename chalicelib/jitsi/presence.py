@@ -5,7 +5,7 @@ import msgspec
 from chalicelib.jitsi import messages
 from chalicelib.jitsi.messages import Listening
 from chalicelib.jitsi.principal import VISITOR, Principal
-from chalicelib.realtime import fanout, sessions
+from chalicelib.realtime import fanout, ports, sessions
 from chalicelib.realtime.ports import Session
 
 _principal = msgspec.json.Decoder(Principal)
@@ -41,6 +41,23 @@ def subscribed(session: Session) -> dict[str, Listening]:
     return {
         identity: listening(session, identity, text) for identity, text in list(session.subscriptions.items())
     }
+
+
+def waiting_here() -> int | None:
+    """How many visitors wait on sockets that this process holds; `None` where it holds none."""
+    listeners = ports.current().listeners
+    if listeners is None:
+        return None
+    return sum(
+        any(_waits(text, topic) for text in list(session.subscriptions.values()))
+        for topic in listeners.topics(messages.topic(VISITOR, ""))
+        for _, session in listeners.listening(topic)
+    )
+
+
+def _waits(text: str, topic: str) -> bool:
+    found = messages.listening(text)
+    return not found.released and messages.topic(found.kind, found.conference) == topic
 
 
 def mark_released(socket_id: str, name: str, epoch: int, ids: frozenset[str] | None = None) -> None:

@@ -86,6 +86,9 @@ class Listeners(Protocol):
     def listening(self, topic: str) -> list[tuple[str, Session]]:
         """The sockets that listen to a topic, each with its session."""
 
+    def topics(self, beginning: str) -> list[str]:
+        """The topics that somebody listens to and that begin so."""
+
 
 @dataclass
 class Ports:

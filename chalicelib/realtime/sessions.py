@@ -274,6 +274,11 @@ class MemorySessions:
                 found.append((socket_id, session))
         return found
 
+    def topics(self, beginning: str) -> list[str]:
+        """The topics that somebody listens to and that begin so."""
+        with self._lock:
+            return [topic for topic in self._topics if topic.startswith(beginning)]
+
     def _forget(self, topic: str, socket_id: str) -> None:
         with self._lock:
             sockets = self._topics.get(topic)

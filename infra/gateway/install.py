@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from chalicelib import settings as shared
+from chalicelib import tally
+from chalicelib.jitsi import presence
 from chalicelib.jitsi.messages import topic_of
 from chalicelib.outbox import kicks
 from chalicelib.realtime import fronts, ports
@@ -55,11 +57,13 @@ class Product:
             heartbeat=settings.heartbeat,
         )
         kicks.install(kicker)
+        tally.measure(presence.waiting_here)
 
     def uninstall(self) -> None:
         """Take the adapters away again."""
         ports.uninstall()
         kicks.install(None)
+        tally.measure(None)
 
     def register(self, front_id: str, endpoint: str, settings: Settings) -> bool:
         """Begin the front's lease; `False` when the id is taken."""

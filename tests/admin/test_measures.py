@@ -10,7 +10,7 @@ from chalicelib import clock, tally
 from chalicelib.admin import measures
 from chalicelib.admin.rollups import Measured
 from chalicelib.errors import Unavailable
-from chalicelib.jitsi import store
+from chalicelib.jitsi import presence, store
 from chalicelib.outbox.owed import Overdue
 from chalicelib.realtime import fronts
 from chalicelib.store import keys
@@ -89,6 +89,26 @@ def test_from_frames_to_the_overview_and_back_to_nobody(world: World):
     assert now["owed"]["rows"] == (2 if world.rows else 0)
 
 
+def test_who_waits_at_a_gateway_is_known_without_storage(
+    table: Stack, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+):
+    for world in deployed(table, credentials, monkeypatch, "memory"):
+        name, other = world.conference(), world.conference()
+        first, second = world.visitor().wait(name), world.visitor().wait(name)
+        first.wait(name, "sub-1")
+        world.visitor().wait(other)
+        world.moderator().connect().subscribe(STATE + name)
+        with listening() as storage, storage.counting() as spent:
+            assert presence.waiting_here() == 3
+            second.unsubscribe()
+            spare = presence.waiting_here()
+        assert (spare, "Query" in spent) == (2, False)
+        world.golive(name)
+        world.drain()
+        assert presence.waiting_here() == 1
+    assert presence.waiting_here() is None
+
+
 def test_a_frame_that_is_refused_is_an_event_too(rows: World):
     stranger = rows.visitor()
     stranger.token = "not-a-token"
@@ -111,7 +131,7 @@ def test_a_conference_that_is_watched_costs_no_count(rows: World):
     rows.advance(16)
     rows.drain()
     with listening() as storage, storage.counting() as spent:
-        assert measures.measure(NOTHING) == Measured(1, 1, 0, 0.0)
+        assert measures.measure(NOTHING) == Measured(1, 1, 0, 0.0, fronts=1)
     assert not spent.keys() - {"Query"}
     assert spent["Query"] == len(keys.due_partitions(store.COUNT)) + 1
 
@@ -122,7 +142,7 @@ def test_one_that_is_live_has_nobody_waiting(rows: World):
     assert measures.measure(NOTHING).waiting == 1
     rows.golive(name)
     with listening() as storage, storage.counting() as spent:
-        assert measures.measure(NOTHING) == Measured(0, 1, 0, 0.0)
+        assert measures.measure(NOTHING) == Measured(0, 1, 0, 0.0, fronts=1)
     # Who watches, which there are, the fronts; whether it is live; and that nobody waits there.
     assert spent == {"Query": 4 + 1, "BatchGetItem": 1, "UpdateItem": 1}
 

@@ -118,6 +118,28 @@ def test_what_came_after_a_sum_was_made_is_shown_at_once(time):
     assert shown()["minutes"][-1]["owt"]["requests"] == 6
 
 
+@pytest.mark.parametrize(
+    ("fronts", "held", "expected"),
+    [
+        (2, [(0, "a", 30), (0, "b", 12)], 42),
+        (2, [(-1, "a", 30), (0, "a", 31), (-1, "b", 12)], 43),
+        (1, [(0, "a", 0)], 0),
+        (1, [(0, "a", 0), (0, "killed", 50)], 7),
+        (2, [(0, "a", 0)], 7),
+        (1, [(-2, "a", 3)], 7),
+        (1, [], 7),
+    ],
+    ids=["all", "their last words", "nobody", "one has gone", "one tells nothing", "long ago", "none tells"],
+)
+def test_who_waits_is_what_gateways_told_since_if_every_front_did(time, fronts, held, expected):
+    rollups.roll(lambda: Measured(7, 1, 0, 0.0, fronts=fronts))
+    assert shown()["facades"]["jitsi"]["waiting"] == 7
+    for minute, process, waiting in held:
+        rollups._process._name = process
+        rollups.keep([Part(MINUTE + minute, {}, [], waiting)])
+    assert shown()["facades"]["jitsi"]["waiting"] == expected
+
+
 def test_of_a_day_ten_minutes_are_one_point(time):
     time.now += 20 * 60
     base = int(time.now // 60) - MINUTE

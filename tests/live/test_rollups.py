@@ -17,10 +17,10 @@ from tests.support.clients import golive, http_call, visitor
 from tests.support.counts import full
 
 
-def operated(gateway: GatewayFactory, flush_s: str = "0.5") -> Gateway:
-    """A gateway that has an operator, and looks every second."""
+def operated(gateway: GatewayFactory, flush_s: str = "0.5", look_s: str = "1") -> Gateway:
+    """A gateway that has an operator."""
     return gateway(
-        ADMIN_TOKENS=f"ops:{hashed(TOKEN)}", ADMIN_ROLLUP_FLUSH_S=flush_s, FOYER_SWEEP_INTERVAL_S="1"
+        ADMIN_TOKENS=f"ops:{hashed(TOKEN)}", ADMIN_ROLLUP_FLUSH_S=flush_s, FOYER_SWEEP_INTERVAL_S=look_s
     )
 
 
@@ -64,6 +64,22 @@ def test_the_overview_moves_while_visitors_join_and_are_released(
             client.frame(30)
         until(lambda: (queue()["waiting"], queue()["releases"], queue()["hooks"]) == (0, number, 1))
         assert queue()["requests"] >= 2 * number + 1
+
+
+def test_the_number_of_those_who_wait_moves_between_two_looks(
+    gateway: GatewayFactory, credentials: Credentials
+):
+    ours = operated(gateway, look_s="3600")
+
+    def waiting() -> Any:
+        return asked(ours, "/overview")["facades"]["jitsi"]["waiting"]
+
+    until(lambda: waiting() == 0)
+    with visitor(ours.ws, credentials.visitor_token(id="a")):
+        until(lambda: waiting() == 1)
+        with visitor(ours.ws, credentials.visitor_token(id="b")):
+            until(lambda: waiting() == 2)
+    until(lambda: waiting() == 0)
 
 
 def test_a_gateway_that_ends_tells_what_it_kept_to_itself(gateway: GatewayFactory, stack: Stack):
