@@ -17,6 +17,8 @@ LOOKED_AT: Final = 1000
 """So many rows a page looks at, at most, for those that are wanted."""
 AT_ONCE: Final = 100
 LONGEST: Final = 4096
+LONGEST_PART: Final = 1024
+"""Bytes of a part, as of a sort key."""
 
 Place: TypeAlias = tuple[str, ...]
 """Where in a list something stands: the parts are the list's own."""
@@ -50,7 +52,7 @@ def read_place(text: str, parts: int) -> Place:
         found = msgspec.json.decode(raw, type=list[str]) if len(text) <= LONGEST else []
     except (binascii.Error, UnicodeError, msgspec.DecodeError):
         found = []
-    if len(found) != parts or not all(found):
+    if len(found) != parts or not all(0 < len(part.encode()) <= LONGEST_PART for part in found):
         raise ValidationError("after: this is no place in this list")
     return tuple(found)
 

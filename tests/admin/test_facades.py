@@ -371,10 +371,16 @@ def test_what_clients_said_of_themselves_is_not_shown(admin: Stack):
         (f"/owt/services/{'0' * 24}/rooms", [["x", "y"]]),
         (
             "/loop/rooms",
-            [["0"], ["4", "1.0", "-"], ["0", "x", masks.LENGTH * "A"], ["0", "1", "QzBbvGmIZWU"]],
+            [
+                ["0"],
+                ["4", "1.0", "-"],
+                ["0", "x", masks.LENGTH * "A"],
+                ["0", "1", "QzBbvGmIZWU"],
+                *(["0", at, "-"] for at in ("nan", "inf", "-1", "1e300")),
+            ],
         ),
         ("/wcs/streams", [["4", "-"], ["-1", "-"], ["x", "-"], ["0"]]),
-        ("/sora/channels", [["x", "y"]]),
+        ("/sora/channels", [["x", "y"], ["x" * 1025], ["\u20ac" * 342]]),
         ("/sora/channel?id=sora", [["x", "y"]]),
     ],
 )

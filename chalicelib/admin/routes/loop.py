@@ -44,6 +44,8 @@ def _read(place: Place, limit: int) -> Some:
     return Some(places, following)
 
 
+LATEST: Final = 1e11
+"""Seconds since the epoch that no room is due after."""
 BEGIN: Final = "-"
 """The place before all rows of a part."""
 
@@ -58,7 +60,7 @@ def _where(place: Place) -> tuple[int, tuple[float, str] | None]:
         return 0, None
     part, at, masked = place
     try:
-        if not 0 <= int(part) < rooms.PARTS:
+        if not 0 <= int(part) < rooms.PARTS or not 0 <= float(at) < LATEST:
             raise ValueError
         return int(part), None if masked == BEGIN else (float(at), masks.unmask(masked))
     except (ValueError, InvalidToken):
