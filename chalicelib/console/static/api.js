@@ -122,6 +122,7 @@ export function usePoll(read, asked, paused = false) {
 	const key = JSON.stringify(asked);
 	held.current.read = read;
 	held.current.paused = paused;
+	const every = asked[0] === "wcs/streams" ? 20_000 : EVERY_MS;
 
 	useEffect(() => {
 		const mine = { abort: new AbortController(), last: 0, shown: { at: 0, error: null, asked: key } };
@@ -132,7 +133,7 @@ export function usePoll(read, asked, paused = false) {
 		};
 		const look = async (wanted) => {
 			if (mine.over || (mine.busy && !wanted)) return;
-			if (held.current.paused && !wanted && mine.shown.at) return plan(EVERY_MS);
+			if (held.current.paused && !wanted && mine.shown.at) return plan(every);
 			if (mine.busy) {
 				mine.abort.abort();
 				mine.abort = new AbortController();
@@ -140,7 +141,7 @@ export function usePoll(read, asked, paused = false) {
 			const { signal } = mine.abort;
 			mine.busy = true;
 			mine.last = Date.now();
-			let next = EVERY_MS;
+			let next = every;
 			try {
 				const data = await held.current.read(signal, wanted ? undefined : mine.shown.data);
 				if (mine.over || signal.aborted) return;
@@ -158,7 +159,7 @@ export function usePoll(read, asked, paused = false) {
 		};
 		const seen = () => {
 			clearTimeout(mine.timer);
-			if (!document.hidden) plan(Math.max(0, mine.last + EVERY_MS - Date.now()));
+			if (!document.hidden) plan(Math.max(0, mine.last + every - Date.now()));
 		};
 		const back = () => look(false);
 		mine.look = look;
