@@ -15,6 +15,7 @@ from chalicelib.store import keys
 from tests.admin import api
 from tests.admin.api import Session, ask, done, refusal
 from tests.conftest import Stack
+from tests.sora.listening import Listener
 from tests.support.clients import STATE
 from tests.support.storage import listening
 from tests.support.world import MODES, World
@@ -268,6 +269,14 @@ def test_a_note_that_fails_lets_the_visitor_in(rows: World, monkeypatch: pytest.
     visitor = rows.visitor().wait(rows.conference())
 
     assert visitor.connected
+
+
+def test_a_channel_is_listed_once_a_client_of_ours_listens_there(rows: World):
+    listener = Listener(rows).join("lecture")
+
+    assert [each["channel_id"] for each in done(ask("GET", "/sora/channels"))["items"]] == ["lecture"]
+    (found,) = done(ask("GET", "/sora/channel?id=lecture"))["connections"]
+    assert (found["connection_id"], found["door"]) == (listener.me, "socket")
 
 
 def test_what_was_not_heard_of_for_a_day_is_not_listed(rows: World):

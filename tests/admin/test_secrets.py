@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
+import app
+from chalicelib.admin import operations
 from chalicelib.admin.routes import common
 from chalicelib.jitsi import store as queue
 from chalicelib.loop import masks
 from chalicelib.outbox import owed
 from chalicelib.store import keys
 from infra.credentials import Credentials
+from infra.gateway import events
 from tests.admin import api
 from tests.admin.api import Session, ask, done
 from tests.conftest import Stack
@@ -107,6 +111,23 @@ def test_no_route_shows_a_secret(world: World, credentials: Credentials):
     whole = "".join(shown.values())
     for visible in (everything.name, "alice", "Ada", "b4e7", CHANNEL, "it does not answer"):
         assert visible in whole, f"{visible}: this test would see nothing"
+
+
+def test_every_answer_is_what_the_openapi_document_says_no_more_and_no_less(
+    world: World, credentials: Credentials
+):
+    kinds = {each.path: each.answers[200][1] for each in operations.every() if each.method == "GET"}
+    everything = Everything(world, credentials)
+    app.tick(events.scheduled(), None)
+    wrong: dict[str, Any] = {}
+    for path in everything.paths():
+        answer = ask("GET", path)
+        found = common.find("GET", path.partition("?")[0])
+        assert found is not None
+        told = msgspec.json.decode(answer.body, type=kinds[api.PREFIX + found[0].template])
+        if json.loads(msgspec.json.encode(told)) != answer.json():
+            wrong[path] = told
+    assert wrong == {}
 
 
 EVERY_S: Final = {"/wcs/streams": 20}
