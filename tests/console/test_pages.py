@@ -465,3 +465,18 @@ def test_the_counts_of_a_conference_come_in_turn_and_all_at_once_when_it_changes
     page.clock.run_for(15_000)
     expect(page.locator("#waiting")).to_have_text("80")
     expect(page.locator(".pill").filter(has_text="Live")).to_be_visible()
+
+
+def test_what_was_counted_last_is_there_before_everybody_is_counted_anew(look, stand_in):
+    visitor = look()
+    page = visitor.page
+    stand_in.fail["conference"] = (503, "unavailable")
+    page.goto(f"{stand_in.url}/console/{CONFERENCE}")
+    expect(page.locator("#waiting")).to_have_text("1,843")
+    expect(page.get_by_text("The last count.")).to_be_visible()
+    expect(page.get_by_text("Storage does not answer right now.")).to_be_visible()
+    stand_in.fail.clear()
+    stand_in.conferences["townhall-2026@conference.meet.example"]["counts"] = [1] * 16
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator("#waiting")).to_have_text("16")
+    expect(page.get_by_text("Counted in parts")).to_be_visible()

@@ -103,11 +103,8 @@ export async function signIn(token) {
 }
 
 export async function signOut() {
-	try {
-		await call("DELETE", "session");
-	} finally {
-		tell({ session: null, why: "left" });
-	}
+	await call("DELETE", "session");
+	tell({ session: null, why: "left" });
 }
 
 /**

@@ -31,18 +31,14 @@ function usePlace() {
 function Choices({ again }) {
 	const [chosen, setChosen] = useState(theme());
 	return html`<div class="row">
-		<label><span class="unseen">${t("choose.language")}</span>
-			<select class="input" aria-label=${t("choose.language")} value=${currentLanguage()}
-				onChange=${async (event) => { await speak(event.currentTarget.value, true); again(); }}>
-				${Object.entries(LANGUAGES).map(([code, name]) => html`<option key=${code} value=${code} lang=${code}>${name}</option>`)}
-			</select>
-		</label>
-		<label><span class="unseen">${t("choose.theme")}</span>
-			<select class="input" aria-label=${t("choose.theme")} value=${chosen}
-				onChange=${(event) => { setTheme(event.currentTarget.value); setChosen(event.currentTarget.value); }}>
-				${["auto", "light", "dark"].map((each) => html`<option key=${each} value=${each}>${t(`theme.${each}`)}</option>`)}
-			</select>
-		</label>
+		<select class="input" aria-label=${t("choose.language")} value=${currentLanguage()}
+			onChange=${async (event) => { await speak(event.currentTarget.value, true); again(); }}>
+			${Object.entries(LANGUAGES).map(([code, name]) => html`<option key=${code} value=${code} lang=${code}>${name}</option>`)}
+		</select>
+		<select class="input" aria-label=${t("choose.theme")} value=${chosen}
+			onChange=${(event) => { setTheme(event.currentTarget.value); setChosen(event.currentTarget.value); }}>
+			${["auto", "light", "dark"].map((each) => html`<option key=${each} value=${each}>${t(`theme.${each}`)}</option>`)}
+		</select>
 	</div>`;
 }
 

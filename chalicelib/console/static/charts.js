@@ -130,7 +130,7 @@ export function Chart({ title, said, points, series, step, from, to }) {
 	const summary = series.map((each) => `${each.label}: ${latest(each)}`).join(", ");
 	return html`<figure class="panel chart" aria-label=${title}>
 		<header><h2>${title}</h2><span class="small muted">${said}</span></header>
-		<div class="plot" ref=${place} role="img" aria-label=${t("chart.said", { title, summary })}></div>
+		<div class="plot" ref=${place} role="img" aria-label=${`${title}. ${summary}`}></div>
 		<div class="legend">
 			${series.map(
 				(each) => html`<button key=${each.hue} class=${`hue-${each.hue}`} aria-pressed=${String(!hidden[each.hue])}

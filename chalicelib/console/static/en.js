@@ -17,7 +17,6 @@ export const act = {
 
 export const chart = {
 	moved: "Releases and hooks",
-	said: "{title}. Latest: {summary}",
 	table: "Show the numbers",
 	waiting: "Waiting visitors",
 	"waiting.said": "counted once a minute",
@@ -166,6 +165,7 @@ export const jitsi = {
 	search: "Search conferences",
 	seen: "Seen on this page",
 	"seen.said": "since you opened it",
+	early: "The last count. Counting anew…",
 	counted: "Counted in parts: {count} shards every 15 seconds.",
 	uncounted: "not counted",
 	"waiting.now": "{count} waiting visitors",
@@ -193,7 +193,6 @@ export const lost = {
 };
 
 export const nav = {
-	crumbs: "Where you are",
 	dead: "Dead letters",
 	events: "Events",
 	facades: "Systems",

@@ -17,7 +17,6 @@ export const act = {
 
 export const chart = {
 	moved: "入室許可とフック",
-	said: "{title}。最新値：{summary}",
 	table: "数値を表示",
 	waiting: "待機中の訪問者",
 	"waiting.said": "1 分ごとに集計",
@@ -115,7 +114,7 @@ export const empty = {
 };
 
 export const error = {
-	conflict: "同時に別の変更が行われました。",
+	conflict: "同時に変更されました。",
 	csrf: "再読み込みしてからやり直してください。",
 	forbidden: "この操作は許可されていません。",
 	internal: "サーバーのエラーです。詳細はログにあります。",
@@ -123,9 +122,9 @@ export const error = {
 	not_found: "存在しません。",
 	page: "ページのエラーです。",
 	status: "サーバーがステータス {status} を返しました。",
-	too_many_attempts: "誤ったトークンが多すぎます。{seconds} 秒後にやり直してください。",
+	too_many_attempts: "誤ったトークンが多すぎます。{seconds} 秒お待ちください。",
 	unauthenticated: "セッションが終了しました。",
-	unavailable: "現在、ストレージが応答していません。",
+	unavailable: "ストレージが応答していません。",
 	unreached: "サーバーに接続できません。再接続しています。",
 };
 
@@ -134,7 +133,7 @@ export const events = {
 	"empty.hint": "最近のリクエストが数秒後に表示されます。",
 	errors: "エラーのみ",
 	every: "すべてのシステム",
-	said: "最近のリクエスト（新しい順）。エラーを優先して残します。",
+	said: "最近のリクエスト（新しい順）。",
 	search: "リクエスト ID",
 };
 
@@ -153,7 +152,7 @@ export const fact = {
 };
 
 export const golive = {
-	done: "ライブになりました。訪問者が入室しています。",
+	done: "ライブになりました。",
 	text: "待機中の {count} 人と、今後の訪問者が入室します。",
 	"text.none": "待機中の訪問者はいません。今後の訪問者が入室します。",
 	title: "{name} をライブにしますか？",
@@ -166,10 +165,11 @@ export const jitsi = {
 	search: "会議を検索",
 	seen: "このページでの推移",
 	"seen.said": "ページを開いてから",
+	early: "前回の値です。集計中…",
 	counted: "15 秒ごとに {count} シャードずつ順に数えます。",
 	uncounted: "未集計",
 	"waiting.now": "{count} 人が待機中",
-	watched: "モデレーターが監視中",
+	watched: "監視中",
 };
 
 export const list = {
@@ -193,7 +193,6 @@ export const lost = {
 };
 
 export const nav = {
-	crumbs: "現在の場所",
 	dead: "配信不能",
 	events: "イベント",
 	facades: "システム",

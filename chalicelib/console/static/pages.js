@@ -2,7 +2,7 @@
 
 import { call, useList, usePoll } from "./api.js";
 import { Chart, Spark } from "./charts.js";
-import { useRef, useState } from "./hooks.js";
+import { useEffect, useRef, useState } from "./hooks.js";
 import { Confirm, Empty, FACADES, Head, html, link, List, Name, Notice, Pill, Polled, say, Search, Table, When } from "./parts.js";
 import { Fragment } from "./preact.js";
 import { number, span, t } from "./words.js";
@@ -83,7 +83,7 @@ function Overview() {
 				${[15, 1440].map((each) => html`<button key=${each} aria-pressed=${String(minutes === each)} onClick=${() => setMinutes(each)}>${t(`overview.range.${each}`)}</button>`)}
 			</div>
 		<//>
-		<${Polled} poll=${{ ...poll, data: shown }} rows=${8}>${(data) => html`<${Numbers} data=${data} />`}<//>
+		<${Polled} poll=${{ ...poll, data: shown }}>${(data) => html`<${Numbers} data=${data} />`}<//>
 	<//>`;
 }
 
@@ -181,6 +181,18 @@ function Conference({ given }) {
 		setSeen((points) => [...points.slice(-240), { at, waiting: sum(found.counts) }]);
 		return found;
 	}, ["conference", name]);
+	// To count everybody may take a while; what was counted last is there at once.
+	const [early, setEarly] = useState();
+	useEffect(() => {
+		call("GET", "conferences", { query: { search: name } }).then(
+			({ items }) => {
+				const row = items.find((each) => each.name === name && Number.isFinite(each.waiting));
+				if (row) setEarly({ at: Date.now(), data: { ...row, counts: [row.waiting] } });
+			},
+			() => {},
+		);
+	}, []);
+	const shown = poll.data ? poll : { ...poll, ...early };
 	const afterwards = () => {
 		// Visitors are let in over a moment; these few looks show them go.
 		for (const ms of [0, 1_000, 3_000, 8_000]) setTimeout(poll.refresh, ms);
@@ -210,7 +222,7 @@ function Conference({ given }) {
 		});
 	return html`<${Fragment}>
 		<${Head} title=${name || "–"} crumbs=${[[t("nav.jitsi"), "#/jitsi"]]} poll=${poll} />
-		<${Polled} poll=${poll}>
+		<${Polled} poll=${shown}>
 			${(data) => {
 				const waiting = sum(data.counts);
 					return html`<div class="stack">
@@ -222,10 +234,10 @@ function Conference({ given }) {
 								<button class=${`button ${data.live ? "" : "primary"}`} onClick=${() => golive(waiting)}>${t("act.golive")}</button>
 								<button class="button" onClick=${clear} disabled=${!data.live}>${t("act.clear")}</button>
 							</div>
-							<p class="small muted">${t("jitsi.counted", { count: SHARDS_AT_ONCE })}</p>
+							<p class="small muted">${poll.data ? t("jitsi.counted", { count: SHARDS_AT_ONCE }) : t("jitsi.early")}</p>
 						</div></section>
 						<${Chart} title=${t("jitsi.seen")} said=${t("jitsi.seen.said")} points=${seen} step=${3600}
-							from=${Math.min(seen[0]?.at ?? 0, Date.now() - 300_000)} to=${seen.at(-1)?.at ?? Date.now()}
+							from=${Math.min(seen[0]?.at ?? Infinity, Date.now() - 300_000)} to=${seen.at(-1)?.at ?? Date.now()}
 							series=${[{ hue: "jitsi", label: t("chart.waiting"), of: (point) => point.waiting }]} />
 					</div>
 					<${Section} title=${t("word.details")}>

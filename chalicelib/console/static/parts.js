@@ -92,18 +92,18 @@ export function Failure({ error, again }) {
 	</div>`;
 }
 
-export function Bones({ rows = 5 }) {
+function Bones() {
 	return html`<div class="bones" role="status">
 		<span class="unseen">${t("state.loading")}</span>
-		${Array.from({ length: rows }, (_, at) => html`<i key=${at}></i>`)}
+		<i></i><i></i><i></i><i></i><i></i>
 	</div>`;
 }
 
 /** A poll's content: bones, what failed, or `children(data)` with a notice when it is not fresh any more. */
-export function Polled({ poll, rows, children }) {
+export function Polled({ poll, children }) {
 	if (poll.data === undefined) {
 		return html`<div class="panel">
-			${poll.error ? html`<${Failure} error=${poll.error} again=${poll.refresh} />` : html`<${Bones} rows=${rows} />`}
+			${poll.error ? html`<${Failure} error=${poll.error} again=${poll.refresh} />` : html`<${Bones} />`}
 		</div>`;
 	}
 	return html`<${Fragment}>
@@ -129,8 +129,8 @@ export function Fresh({ poll }) {
 	const dot = !online ? "off" : poll.error ? "stale" : "";
 	return html`<span class="fresh">
 		${poll.at > 0 && html`<i class=${`dot ${dot}`}></i><span>${t("state.updated", { time: time(poll.at) })}</span>`}
-		<button class="button bare" onClick=${poll.refresh} title=${t("act.refresh")}>
-			<${Icon} name="refresh" /><span class="unseen">${t("act.refresh")}</span>
+		<button class="button bare" onClick=${poll.refresh} title=${t("act.refresh")} aria-label=${t("act.refresh")}>
+			<${Icon} name="refresh" />
 		</button>
 	</span>`;
 }
@@ -143,9 +143,9 @@ export function Head({ title, said, crumbs = [], poll, children }) {
 	return html`<div class="head">
 		<div>
 			${crumbs.length > 0 &&
-			html`<nav class="crumbs" aria-label=${t("nav.crumbs")}>
+			html`<div class="crumbs">
 				${crumbs.map(([text, href]) => html`<a key=${href} href=${href}>${text}</a><span aria-hidden="true">/</span>`)}
-			</nav>`}
+			</div>`}
 			<h1 tabindex="-1"><bdi>${title}</bdi></h1>
 			${said && html`<p class="said">${said}</p>`}
 		</div>
@@ -186,7 +186,7 @@ export function Table({ caption, columns, rows, rowKey = (row) => row.id }) {
 
 /** A list with its states, and a button for its next page. */
 export function List({ list, caption, columns, rowKey, empty, searched }) {
-	return html`<${Polled} poll=${list} rows=${7}>
+	return html`<${Polled} poll=${list}>
 		${() => html`<div class="panel">
 			${list.items.length === 0
 				? html`<${Empty} words=${searched ? "empty.search" : empty} />`
@@ -209,7 +209,7 @@ export function List({ list, caption, columns, rowKey, empty, searched }) {
 export function Search({ label, value, change }) {
 	const [text, setText] = useState(value);
 	const timer = useRef(0);
-	useEffect(() => setText(value), [value]);
+	useEffect(() => void (value === text.trim() || setText(value)), [value]);
 	useEffect(() => () => clearTimeout(timer.current), []);
 	const typed = (event) => {
 		const next = event.currentTarget.value;
@@ -284,8 +284,8 @@ export function Toasts() {
 			(each) =>
 				html`<div class=${each.failed ? "toast failed" : "toast"} key=${each.id}>
 					<p>${each.text}</p>
-					<button class="button bare tiny" onClick=${() => unsay(each.id)}>
-						<${Icon} name="close" /><span class="unseen">${t("act.close")}</span>
+					<button class="button bare tiny" aria-label=${t("act.close")} onClick=${() => unsay(each.id)}>
+						<${Icon} name="close" />
 					</button>
 				</div>`,
 		)}
