@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.support import node
 
@@ -16,7 +16,8 @@ ARGUMENTS: Final = (
     *("--no-first-run", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
-PATIENCE_MS: Final = 20_000
+PATIENCE_MS: Final = 60_000
+"""For what should take a moment, on a machine that does much else."""
 GRAVE: Final = frozenset({"serious", "critical"})
 WIDE: Final = (1280, 800)
 NARROW: Final = (360, 740)
@@ -26,6 +27,7 @@ NARROW: Final = (360, 740)
 def chromium() -> Iterator[Browser]:
     """A headless browser; while it is there, asyncio cannot be run in this thread.  Raises `Missing`."""
     path = node.executable("chromium")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         try:
@@ -46,6 +48,7 @@ class Visitor:
             viewport={"width": size[0], "height": size[1]}, **options
         )
         self.context.set_default_timeout(PATIENCE_MS)
+        self.context.set_default_navigation_timeout(PATIENCE_MS)
         self.page: Page = self.context.new_page()
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
