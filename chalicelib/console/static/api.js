@@ -119,6 +119,7 @@ export function usePoll(read, asked, paused = false) {
 	const key = JSON.stringify(asked);
 	held.current.read = read;
 	held.current.paused = paused;
+	// A look at streams costs a call more than others.
 	const every = asked[0] === "wcs/streams" ? 20_000 : EVERY_MS;
 
 	useEffect(() => {

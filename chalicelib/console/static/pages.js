@@ -137,7 +137,7 @@ function Numbers({ data }) {
 function FacadeCard({ facade, numbers, points }) {
 	const facts = ["requests", "errors", "releases", "hooks"].filter((name) => name in numbers);
 	return html`<a class=${`panel facade hue-${facade}`} href=${`#/${facade}`}>
-		<h3>${t(`nav.${facade}.short`)}<span>${t(`nav.${facade}.what`)}</span></h3>
+		<h3>${t(`nav.${facade}.short`)}<span>${t(`nav.${facade}`)}</span></h3>
 		<dl>${facts.map((name) => html`<div key=${name}><dt>${t(`fact.${name}`)}</dt><dd class=${name === "errors" && numbers.errors ? "bad" : ""}>${number(numbers[name])}</dd></div>`)}</dl>
 		<${Spark} values=${points.map((point) => point[facade]?.requests ?? 0)} />
 	</a>`;
@@ -236,7 +236,7 @@ function Conference({ given }) {
 							</div>
 							<p class="small muted">${poll.data ? t("jitsi.counted", { count: SHARDS_AT_ONCE }) : t("jitsi.early")}</p>
 						</div></section>
-						<${Chart} title=${t("jitsi.seen")} said=${t("jitsi.seen.said")} points=${seen} step=${3600}
+						<${Chart} title=${t("jitsi.seen")} points=${seen} step=${3600}
 							from=${Math.min(seen[0]?.at ?? Infinity, Date.now() - 300_000)} to=${seen.at(-1)?.at ?? Date.now()}
 							series=${[{ hue: "jitsi", label: t("chart.waiting"), of: (point) => point.waiting }]} />
 					</div>
