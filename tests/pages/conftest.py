@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from infra.children import Gateway
 from infra.credentials import Credentials
 from tests.conftest import GatewayFactory
-from tests.support.browser import Visitor, chromium
+from tests.support.browser import PATIENCE_MS, Visitor, chromium
+
+# A machine that is busy with other tests takes its time.
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")

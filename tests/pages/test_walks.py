@@ -17,7 +17,6 @@ from tests.support.caller import Caller
 from tests.support.counts import FULL, full
 from tests.support.payloads import PAYLOADS
 
-SOON_MS = 20_000
 LOOKS: Final = [("dark", NARROW), ("light", WIDE), ("dark", WIDE), ("light", NARROW)]
 
 
@@ -36,8 +35,8 @@ def tab(visitor: Visitor, site: Gateway, name: str) -> Locator:
 
 def ready(page: Page, name: str) -> Locator:
     panel = page.locator(f"#{name}")
-    expect(panel.get_by_role("heading", name="On the wire")).to_be_visible(timeout=SOON_MS)
-    expect(panel).not_to_have_attribute("aria-busy", "true", timeout=SOON_MS)
+    expect(panel.get_by_role("heading", name="On the wire")).to_be_visible()
+    expect(panel).not_to_have_attribute("aria-busy", "true")
     return panel
 
 
@@ -46,7 +45,7 @@ def press(place: Locator, name: str) -> None:
 
 
 def shows(place: Locator, text: str | re.Pattern[str]) -> None:
-    expect(place).to_have_text(text, timeout=SOON_MS)
+    expect(place).to_have_text(text)
 
 
 def state(panel: Locator, name: str) -> Locator:
@@ -140,7 +139,7 @@ def test_a_guest_of_loop_goes_through_every_state_and_leaves(visitor: Visitor, s
         expect(row).to_contain_text(streams)
     expect(row).to_contain_text("8, 0 odd")
     press(panel, "Grace: Walk through all states")
-    expect(row).to_contain_text("16, 0 odd", timeout=SOON_MS)
+    expect(row).to_contain_text("16, 0 odd")
     press(panel, "Grace: Refresh")
     press(panel, "Grace: Leave")
     expect(row).to_contain_text("init, left")
@@ -364,9 +363,9 @@ def test_names_and_metadata_stay_text(visitor: Visitor, site: Gateway, credentia
 
     panel = tab(visitor, site, "queue")
     enter(panel, "<img src=x onerror=window.pwned=1>")
-    expect(panel.get_by_text("connecting (Access denied)")).to_be_visible(timeout=SOON_MS)
+    expect(panel.get_by_text("connecting (Access denied)")).to_be_visible()
     press(panel, "Add 1")
-    expect(panel.get_by_text("Not let in: Access denied; trying again")).to_be_visible(timeout=SOON_MS)
+    expect(panel.get_by_text("Not let in: Access denied; trying again")).to_be_visible()
     expect(wire(panel, "topic.<img src=x onerror=window.pwned=1>@conference").first).to_be_attached()
     harmless(visitor, panel)
 
@@ -441,7 +440,7 @@ def test_the_reference_shows_every_operation_and_is_accessible(
     page = somebody.page
     page.goto(f"{site.http}/docs#post-/waiting-queue/golive")
     heading = page.get_by_role("heading", name="The conference is live: release everybody who waits")
-    expect(heading).to_be_visible(timeout=SOON_MS)
+    expect(heading).to_be_visible()
     expect(page.get_by_role("button", name="TRY")).to_be_visible()
     expect(page.locator("rapi-doc")).to_have_attribute("theme", scheme)
     assert somebody.findings() == []
