@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+STYLES: Final = {"error": "red", "failed": "red", "warning": "yellow", "ok": "green", "made": "green"}
 INSTEAD: Final = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -93,7 +94,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     for name in columns:
         shown.add_column(name, overflow="fold")
     for row in found:
-        shown.add_row(*(Text(value) for value in row))
+        shown.add_row(*(Text(value, STYLES.get(value, "")) for value in row))
     Console().print(shown)
 
 

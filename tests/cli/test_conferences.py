@@ -1,6 +1,7 @@
 """`golive`, `waiting`, `load visitors` and `token check` on a running gateway."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +23,18 @@ HOST = "conference.meet.local"
 def sockets(service: Path) -> str:
     """Where sockets are opened."""
     return str(json.loads(service.read_text())["ws"])
+
+
+def started(service: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli", "--endpoints", str(service), *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
 
 
 def test_a_room_alone_is_one_of_our_domain_and_golive_releases_who_waits(
@@ -51,13 +64,7 @@ def test_what_the_service_refuses_is_one_line_and_exit_status_1(foyer: Run, cred
 
 
 def test_following_says_a_line_for_each_change(service: Path, credentials: Credentials) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli", "--endpoints", service, "waiting", "crowd", "--follow", "--json"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
+    process = started(service, "waiting", "crowd", "--follow", "--json")
     assert process.stdout
     try:
         assert json.loads(process.stdout.readline())["waiting"] == 0
@@ -195,3 +202,22 @@ def test_a_persons_token_signed_with_the_servers_key_is_nobodys(foyer: Run, serv
     key = json.loads(service.read_text())["jitsi"]["server_private_key"]
     found: Any = foyer("token", "check", foyer("token", "visitor", "--key", f"@{key}").out.strip(), "--json")
     assert (found.status, found.json["valid"]) == (1, False)
+
+
+def test_a_crowd_that_is_called_off_is_measured_and_nobody_of_it_is_lost(foyer: Run, service: Path) -> None:
+    process = started(service, "load", "visitors", "-n", "3", "--conference", "off", "--json")
+    while foyer("waiting", "off").out != "3\n":
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    found = json.loads(out)
+    assert (process.returncode, found["arrived"], found["told"], found["lost"], err) == (0, 3, 0, 0, "")
+
+
+def test_following_ends_with_ctrl_c_and_without_a_trace(service: Path) -> None:
+    process = started(service, "waiting", "nobody", "--follow")
+    assert process.stdout
+    assert process.stdout.readline().endswith("  0\n")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in err) == (130, False)
