@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from functools import cache
 from typing import Any, Final
 
 import jwt
@@ -65,15 +66,22 @@ def sign(claims: dict[str, Any], key: str, *, algorithm: str = "", kid: str = ""
     if not key.lstrip().startswith(PEM):
         secret = key.encode(errors="surrogateescape")
         return _encoded(claims, secret, _one_of(algorithm or BY_SECRET[0], BY_SECRET, "a secret"), kid)
+    private = _private(key.strip())
+    return _encoded(claims, private, _one_of(algorithm or BY_KEY[0], BY_KEY, "an RSA key"), kid)
+
+
+@cache
+def _private(pem: str) -> RSAPrivateKey:
+    """The key of a PEM; reading one takes longer than many signatures.  Raises `Misused`."""
     try:
-        private = serialization.load_pem_private_key(key.strip().encode(), password=None)
+        private = serialization.load_pem_private_key(pem.encode(), password=None)
     except (TypeError, ValueError):
         raise Misused("the key is no private key in PEM, or it needs a password") from None
     if not isinstance(private, RSAPrivateKey):
         raise Misused("the key is not an RSA key, which is what the service verifies")
     if private.key_size < SHORTEST_BITS:
         raise Misused(f"the key has {private.key_size} bits, and {SHORTEST_BITS} are the least")
-    return _encoded(claims, private, _one_of(algorithm or BY_KEY[0], BY_KEY, "an RSA key"), kid)
+    return private
 
 
 def _encoded(claims: dict[str, Any], key: bytes | RSAPrivateKey, algorithm: str, kid: str) -> str:
@@ -90,10 +98,7 @@ def _one_of(algorithm: str, known: tuple[str, ...], what: str) -> str:
 
 def public_pem(private_pem: str) -> str:
     """The public half of a private key.  Raises `Misused`."""
-    try:
-        private = serialization.load_pem_private_key(private_pem.encode(), password=None)
-    except (TypeError, ValueError):
-        raise Misused("the key is no private key in PEM, or it needs a password") from None
+    private = _private(private_pem.strip())
     return (
         private.public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
