@@ -67,6 +67,7 @@ def run(variables: Mapping[str, str], folder: Path, *what: str, sandbox: str = U
     done = subprocess.run(
         [str(bru), "run", *(what or ["-r"]), *how],
         cwd=there,
+        env=node.environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

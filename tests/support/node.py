@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,6 +23,16 @@ def executable(name: str) -> str:
     if found is None:
         raise Missing(f"{name} is missing: infra/system-packages.sh installs it on Debian")
     return found
+
+
+def environment() -> dict[str, str]:
+    """What a script sees: on Node 18 some need a global that later ones have anyhow.  Raises `Missing`."""
+    told = subprocess.run(
+        [executable("node"), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    if int(told.removeprefix("v").partition(".")[0]) > 18:
+        return dict(os.environ)
+    return dict(os.environ) | {"NODE_OPTIONS": "--experimental-global-webcrypto"}
 
 
 def modules(folder: Path = FOLDER) -> Path:
