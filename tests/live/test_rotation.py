@@ -38,7 +38,7 @@ BETWEEN: Final = full(1, 20)
 """So many times each caller calls between two restarts."""
 TRIES: Final = 5
 PACE_S: Final = full(150, 20) / 1000
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = full(120, 600)
 
 ONE_OF_TWO: Final = (
     *("FOYER_GATEWAY_SECRET", "LOOP_SECRET"),
