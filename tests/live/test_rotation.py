@@ -4,6 +4,7 @@ Two gateways serve one table.  Their settings change as a careful operator chang
 other, and a key is used by nobody before everybody takes it, and is taken until nobody uses it.
 """
 
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -19,9 +20,11 @@ from urllib.parse import urlsplit
 
 import jwt
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from chalicelib import settings
-from infra import reseal
+from infra import rekey, reseal
 from infra.children import Gateway
 from infra.credentials import Credentials
 from tests.conftest import GatewayFactory, Stack
@@ -36,8 +39,9 @@ API: Final = "my_api"
 LIST: Final = "Sora_20201124.ListSignalingNotifyMetadata"
 BETWEEN: Final = full(1, 20)
 """So many times each caller calls between two restarts."""
+TRY_AGAIN: Final = 1011
 TRIES: Final = 5
-PACE_S: Final = full(150, 20) / 1000
+PACE_S: Final = full(300, 20) / 1000
 PATIENCE_S: Final = full(120, 600)
 
 ONE_OF_TWO: Final = (
@@ -49,8 +53,12 @@ LISTS: Final = {
     "JITSI_USER_KEYS": "secret:{}",
     "JITSI_SERVER_KEYS": "secret:{}",
     "SORA_API_KEYS": "{}",
+    "SORA_EVENT_KEYS": "{}",
+    "SORA_SOCKET_KEYS": "{}",
     "WCS_API_KEYS": "{}",
+    "WCS_API_USERS": "ops:{}",
     "WCS_SECRETS": API + ":{}",
+    "WCS_USERS": API + ":wcs:{}",
 }
 """Settings that list what is good."""
 
@@ -62,7 +70,8 @@ CLIENTS: Final = ((FORMER,), (FORMER, NOW), (FORMER, NOW), (NOW,))
 
 def given(keys: Sequence[str]) -> dict[str, str]:
     """The settings that make the keys good."""
-    found = {"FOYER_STAGE": "dev", "SORA_OPEN": "false", "ADMIN_ROLLUP_FLUSH_S": "0"}
+    found = {"FOYER_STAGE": "dev", "SORA_OPEN": "false", "SORA_SOCKET_OPEN": "false"}
+    found |= {"ADMIN_ROLLUP_FLUSH_S": "0", "OWT_SERVICE_CACHE_S": "0"}
     digests = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
     found |= {"ADMIN_TOKENS": ",".join(f"{digest[:8]}:{digest}" for digest in digests)}
     for name in ONE_OF_TWO:
@@ -111,6 +120,11 @@ class Fleet:
 
 class Busy(AssertionError):
     """Storage did not answer: the emulator shares the machine, and that has nothing to do with keys."""
+
+
+def basic(name: str, password: str) -> str:
+    """A login, as a header has it."""
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def patiently(call: Callable[[str, str, str], None], key: str, here: str, there: str) -> None:
@@ -179,10 +193,12 @@ class Callers:
         return {
             "servers and visitors": self.golive,
             "the super service": self.super_service,
-            "a service, its key encrypted": self.a_service,
+            "a service": self.a_service,
             "tokens": self.tokens,
             "owners": self.rooms,
             "sora": self.sora,
+            "events": self.events,
+            "listeners": self.listeners,
             "streams": self.streams,
             "hooks": self.hooks,
             "operators": self.operators,
@@ -190,7 +206,7 @@ class Callers:
 
     def prepare(self, base: str) -> None:
         """A service and an owner, of the time before."""
-        made = self.owt(base, "POST", "/services", {"name": "acme", "key": "s3cret"}, FORMER)
+        made = self.owt(base, "POST", "/services", {"name": "acme", "key": FORMER}, FORMER)
         self.service = json.loads(made)["_id"]
         status, headers, _ = asked(base, "POST", "/registration")
         assert status == 200
@@ -226,16 +242,16 @@ class Callers:
         self.owt(here, "GET", "/services", None, key)
 
     def a_service(self, key: str, here: str, there: str) -> None:
-        """What is kept of a service's key has to be readable."""
-        self.owt(here, "GET", "/v1/rooms", None, "s3cret", self.service)
+        """Its key, of which what is kept has to be readable."""
+        self.owt(here, "GET", "/v1/rooms", None, key, self.service)
 
     def tokens(self, key: str, here: str, there: str) -> None:
         """What one gateway signs is good at the other."""
-        room = json.loads(self.owt(here, "POST", "/v1/rooms", {"name": "r"}, "s3cret", self.service))["_id"]
+        room = json.loads(self.owt(here, "POST", "/v1/rooms", {"name": "r"}, key, self.service))["_id"]
         wanted = {"user": "u", "role": "presenter"}
-        token = self.owt(here, "POST", f"/v1/rooms/{room}/tokens", wanted, "s3cret", self.service)
+        token = self.owt(here, "POST", f"/v1/rooms/{room}/tokens", wanted, key, self.service)
         body = {"token": token.decode()}
-        self.owt(there, "POST", "/media/v1/tokens/redeem", body, "s3cret", self.service)
+        self.owt(there, "POST", "/media/v1/tokens/redeem", body, key, self.service)
 
     def owt(
         self, base: str, method: str, path: str, body: Any, key: str, service: str | None = None
@@ -262,19 +278,42 @@ class Callers:
         status, _, text = asked(here, "POST", "/", json.dumps({"channel_id": "x"}), headers)
         assert (status, json.loads(text)) == (200, [])
 
+    def events(self, key: str, here: str, there: str) -> None:
+        """What a Sora server shows, in the address."""
+        event = {"type": "connection.created", "channel_id": "e", "connection_id": f"c{next(self.numbers)}"}
+        ended = event | {"type": "connection.destroyed"}
+        for each in (event, ended):
+            status, _, text = asked(here, "POST", f"/sora/event?key={key}", json.dumps(each))
+            assert status == 200, (status, text)
+
+    def listeners(self, key: str, here: str, there: str) -> None:
+        """What a client shows that only listens."""
+        wanted = {"type": "connect", "role": "recvonly", "channel_id": f"l{next(self.numbers)}"}
+        wanted["metadata"] = {"access_token": key}  # type: ignore[assignment]
+        with connect(here.replace("http:", "ws:") + "/signaling", proxy=None) as socket:
+            socket.send(json.dumps(wanted))
+            told = json.loads(socket.recv(60))
+            if told["type"] != "notify":
+                with contextlib.suppress(ConnectionClosed):
+                    socket.recv(60)
+                raise Busy(told) if socket.close_code == TRY_AGAIN else AssertionError(told)
+        assert told["event_type"] == "connection.created"
+
     def streams(self, key: str, here: str, there: str) -> None:
-        """A key of the stream API."""
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        status, _, text = asked(here, "POST", "/rest-api/stream/find_all", "", headers)
-        assert status in {200, 404}, (status, text)
+        """A key, and a login, of the stream API."""
+        for shown in (f"Bearer {key}", basic("ops", key)):
+            headers = {"Authorization": shown, "Content-Type": "application/json"}
+            status, _, text = asked(here, "POST", "/rest-api/stream/find_all", "", headers)
+            assert status in {200, 404}, (status, text)
 
     def hooks(self, key: str, here: str, there: str) -> None:
-        """What a media server signs with."""
+        """What a media server signs with, and its login."""
         body = json.dumps({"nodeId": "n", "appKey": "defaultApp"}).encode()
         digits = hmac.new(key.encode(), body, hashlib.md5).hexdigest()
-        headers = {"Authorization": f"WCS {digits}", "Content-Type": "application/json"}
-        status, _, text = asked(here, "POST", f"/rest/{API}/connect", body, headers)
-        assert status == 200, (status, text)
+        for shown in (f"WCS {digits}", basic("wcs", key)):
+            headers = {"Authorization": shown, "Content-Type": "application/json"}
+            status, _, text = asked(here, "POST", f"/rest/{API}/connect", body, headers)
+            assert status == 200, (status, text)
 
     def operators(self, key: str, here: str, there: str) -> None:
         """An operator's token."""
@@ -289,6 +328,16 @@ def test_keys_of_every_kind_are_changed_under_load_without_a_refusal(
     credentials: Credentials,
     monkeypatch: pytest.MonkeyPatch,
 ):
+    @contextlib.contextmanager
+    def operator(keys: Sequence[str]) -> Iterator[None]:
+        """Who is no gateway, but has its settings."""
+        with monkeypatch.context() as now:
+            for name, value in given(keys).items():
+                now.setenv(name, value)
+            settings.reset()
+            yield
+        settings.reset()
+
     def start(environ: Mapping[str, str]) -> Gateway:
         return gateway(wait=False, **environ)
 
@@ -305,15 +354,17 @@ def test_keys_of_every_kind_are_changed_under_load_without_a_refusal(
     try:
         load.pause(list(names))
         for step in (1, 2, 3):
-            if step == 3:
-                with monkeypatch.context() as operator:  # who is no gateway, but has its settings
-                    for name, value in given(STEPS[2]).items():
-                        operator.setenv(name, value)
-                    settings.reset()
-                    assert reseal.main() == 0
             # Before a key goes, clients leave it; before they use one, everybody takes it.
             load.keys = [key for key in CLIENTS[step - 1] if key in CLIENTS[step]]
+            if step == 3:
+                load.pause(list(names))
+                with operator(STEPS[2]):
+                    assert reseal.main() == 0
+                    rekey.finish(callers.service)
             fleet.roll_out(STEPS[step], lambda: load.pause(list(names)))
+            if step == 1:
+                with operator(STEPS[1]):
+                    rekey.add(callers.service, NOW)
             load.keys = CLIENTS[step]
         load.pause(list(names))
     finally:
@@ -322,6 +373,6 @@ def test_keys_of_every_kind_are_changed_under_load_without_a_refusal(
             thread.join(PATIENCE_S)
     assert load.wrong == []
     former = urlsplit(fleet.serving[0].http)
-    for name in ("the super service", "sora", "streams", "hooks", "operators", "servers and visitors"):
+    for name in names.keys() - {"owners"}:  # what they sign with was never a setting
         with pytest.raises(AssertionError):  # it is over
             names[name](FORMER, former.geturl(), former.geturl())
