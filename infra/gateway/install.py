@@ -76,7 +76,7 @@ class Product:
                 dedup=settings.edge,
                 heartbeat=settings.heartbeat,
                 alive_until=time.time() + shared.get().front_lease_s,
-                remembers=self._sessions is not None,
+                remembers=settings.handlers == "local",
             )
         )
 

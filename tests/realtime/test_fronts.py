@@ -7,6 +7,8 @@ import pytest
 from chalicelib import clock, settings
 from chalicelib.realtime import fronts
 from chalicelib.realtime.fronts import Front
+from infra.gateway import install
+from infra.gateway import settings as gateway_settings
 
 
 def front(identity="abc123", until=30.0):
@@ -94,3 +96,14 @@ def test_a_registry_that_is_slow_to_answer_holds_up_one_thread_only(table, monke
     other.join(10)
     assert not held_up
     assert found == [{"abc123"}]
+
+
+@pytest.mark.parametrize(("handlers", "remembers"), [("local", True), ("lambda", False)])
+def test_a_gateway_says_at_once_whether_its_handlers_die_with_its_sockets(table, handlers, remembers):
+    given = {
+        "FOYER_GATEWAY_SECRET": "s" * 32,
+        "GATEWAY_HANDLERS": handlers,
+        "GATEWAY_LAMBDA_PREFIX": "foyer-dev",
+    }
+    assert install.Product().register("g1", "http://127.0.0.1:9", gateway_settings.load(given))
+    assert fronts.alive(fresh=True)["g1"].remembers is remembers
