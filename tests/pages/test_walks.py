@@ -12,7 +12,7 @@ from infra.children import Gateway
 from infra.credentials import Credentials
 from infra.gateway import pages, settings
 from infra.gateway.pages import Pages
-from tests.support.browser import NARROW, WIDE, Visitor
+from tests.support.browser import NARROW, PATIENCE_MS, WIDE, Visitor
 from tests.support.caller import Caller
 from tests.support.counts import FULL, full
 from tests.support.payloads import PAYLOADS
@@ -438,9 +438,10 @@ def test_the_reference_shows_every_operation_and_is_accessible(
 ):
     somebody = Visitor(browser, size=size, color_scheme=scheme)
     page = somebody.page
-    page.goto(f"{site.http}/docs#post-/waiting-queue/golive")
+    # It reads the whole document before it shows anything.
+    page.goto(f"{site.http}/docs#post-/waiting-queue/golive", wait_until="commit")
     heading = page.get_by_role("heading", name="The conference is live: release everybody who waits")
-    expect(heading).to_be_visible()
+    expect(heading).to_be_visible(timeout=3 * PATIENCE_MS)
     expect(page.get_by_role("button", name="TRY")).to_be_visible()
     expect(page.locator("rapi-doc")).to_have_attribute("theme", scheme)
     assert somebody.findings() == []
