@@ -1,7 +1,7 @@
 // What goes over the wire, as it goes: calls with their answers, and each frame of a socket.
 import { h, settle } from './dom.js';
 
-const KEPT = 250;
+const KEPT = 1500; // a release of as many visitors as a page has leaves a thousand behind
 const SHOWN = 20000;
 const decoder = new TextDecoder();
 
