@@ -154,6 +154,7 @@ def test_what_fails_says_why_names_the_request_and_can_be_tried_again(look, stan
     for name, path in PATHS.items():
         stand_in.fail[path] = (503, "unavailable")
         page.goto(f"{stand_in.url}/console/#/lost")
+        expect(heading(page)).to_have_text("Page not found")
         page.goto(f"{stand_in.url}/console/{PLACES[name]}")
         alert = page.get_by_role("alert")
         expect(alert).to_contain_text("Storage does not answer right now."), name

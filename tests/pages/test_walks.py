@@ -370,7 +370,7 @@ def test_names_and_metadata_stay_text(visitor: Visitor, site: Gateway, credentia
     harmless(visitor, panel)
 
 
-@looks(2)
+@looks(1)
 def test_every_page_is_accessible_and_fits_in_both_themes(
     browser: Browser, site: Gateway, scheme: Any, size: tuple[int, int]
 ):

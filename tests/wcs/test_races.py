@@ -12,6 +12,7 @@ import urllib3
 from chalicelib import clock, settings
 from chalicelib.store import keys, writes
 from chalicelib.wcs import reaper, store, stream
+from infra.children import Gateway
 from tests.support.counts import full
 from tests.support.fronts import unique
 from tests.support.threads import all_at_once
@@ -20,6 +21,8 @@ from tests.wcs.server import HEADERS, NODE, event, kept, spell
 ROUNDS = full(30, 300)
 FEWER = full(10, 100)
 AT_ONCE = 10
+PATIENT = {"GATEWAY_ACCESS_LOG": "false", "FOYER_STORAGE_BUDGET_S": "30"}
+"""Who wins is asked here, and not how fast."""
 LIFE = (
     {"status": "PENDING", "info": "1"},
     {"status": "PUBLISHING", "info": "2", "bitrate": 2},
@@ -32,8 +35,9 @@ END = {"status": "UNPUBLISHED", "info": "end", "bitrate": 9, "width": 9}
 class Far:
     """A server and a user, at a gateway."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.url = gateway.http
         self.pool = urllib3.PoolManager(maxsize=AT_ONCE)
 
     def post(self, path: str, body: bytes) -> tuple[int, bytes]:
@@ -63,17 +67,17 @@ class Far:
             return self.tell(**changed)
 
         with ThreadPoolExecutor(len(events)) as pool:
-            assert set(pool.map(tell, events)) == {200}
+            assert set(pool.map(tell, events)) == {200}, self.gateway.log()[-4000:]
 
 
 @pytest.fixture(scope="module")
 def far(standing) -> Far:
-    return Far(standing(GATEWAY_ACCESS_LOG="false").http)
+    return Far(standing(**PATIENT))
 
 
 @pytest.fixture(scope="module")
 def another(standing) -> Far:
-    return Far(standing(GATEWAY_ACCESS_LOG="false").http)
+    return Far(standing(**PATIENT))
 
 
 def test_a_final_status_wins_over_all_that_come_with_it(far):

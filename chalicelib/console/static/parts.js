@@ -244,7 +244,7 @@ export function Confirm({ ask, done }) {
 			done();
 		}
 	};
-	return html`<dialog ref=${dialog} aria-labelledby="ask" onClose=${done}>
+	return html`<dialog ref=${dialog} aria-labelledby="ask" onClose=${() => dialog.current.open || done()}>
 		${ask &&
 		html`<form onSubmit=${act}>
 			<h2 id="ask">${ask.title}</h2>
