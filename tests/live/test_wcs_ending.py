@@ -51,7 +51,7 @@ def test_a_server_is_told_at_once_and_again_when_it_failed(
     front = gateway(
         WCS_SERVERS=f"{NODE}={server.url.replace('//', f'//{LOGIN}@')}", FOYER_SWEEP_INTERVAL_S="0.5"
     )
-    far = Far(front.http)
+    far = Far(front)
     server.behaviours[:] = [answering(503)]
     assert far.tell() == 200
     assert far.post("/rest-api/stream/terminate", BODY) == (200, b"{}")
@@ -73,7 +73,7 @@ def test_a_server_is_told_at_once_and_again_when_it_failed(
 
 def test_ends_that_are_asked_for_while_streams_end_by_themselves(gateway: GatewayFactory, stack, server):
     servers = f"{NODE}={server.url}"
-    one, other = (Far(gateway(WCS_SERVERS=servers, GATEWAY_ACCESS_LOG="false").http) for _ in range(2))
+    one, other = (Far(gateway(WCS_SERVERS=servers, GATEWAY_ACCESS_LOG="false")) for _ in range(2))
     for number in range(ROUNDS):
         name = f"{number}"
         stay, go = ([f"{kind}{number}.{at}" for at in range(3)] for kind in ("stay", "go"))
