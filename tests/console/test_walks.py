@@ -111,7 +111,7 @@ def test_from_signing_in_to_a_released_conference(window, ours, credentials):
 
 def test_a_dead_letter_is_made_seen_retried_and_gone(window, ours, server):
     server.usual = answering(403)
-    far = Far(ours.http)
+    far = Far(ours)
     assert far.tell(name="camera-7") == 200
     assert far.post("/rest-api/stream/terminate", b'{"name": "camera-7"}')[0] == 200
     page = window.page
@@ -140,7 +140,7 @@ def test_a_dead_letter_is_made_seen_retried_and_gone(window, ours, server):
 
 def test_events_of_all_systems_are_found_by_the_id_of_their_request(window, ours):
     page = window.page
-    far = Far(ours.http)
+    far = Far(ours)
     assert far.tell(name="camera-8") == 200
     page.get_by_role("link", name="Events").click()
     rows = page.locator("tbody tr")
