@@ -175,23 +175,19 @@ function Conference({ given }) {
 	const name = given.name || "";
 	const [ask, setAsk] = useState(null);
 	const [seen, setSeen] = useState([]);
+	const [early, setEarly] = useState();
 	const poll = usePoll(async (signal, before) => {
+		if (!before) {
+			// To count everybody may take a while; what was counted last is there at once.
+			const { items } = await call("GET", "conferences", { query: { search: name }, signal });
+			const row = items.find((each) => each.name === name && Number.isFinite(each.waiting));
+			if (row) setEarly({ at: Date.now(), data: { ...row, counts: [row.waiting] } });
+		}
 		const found = await lookAt(name, signal, before);
 		const at = Date.now();
 		setSeen((points) => [...points.slice(-240), { at, waiting: sum(found.counts) }]);
 		return found;
 	}, ["conference", name]);
-	// To count everybody may take a while; what was counted last is there at once.
-	const [early, setEarly] = useState();
-	useEffect(() => {
-		call("GET", "conferences", { query: { search: name } }).then(
-			({ items }) => {
-				const row = items.find((each) => each.name === name && Number.isFinite(each.waiting));
-				if (row) setEarly({ at: Date.now(), data: { ...row, counts: [row.waiting] } });
-			},
-			() => {},
-		);
-	}, []);
 	const shown = poll.data ? poll : { ...poll, ...early };
 	const afterwards = () => {
 		// Visitors are let in over a moment; these few looks show them go.
