@@ -5,9 +5,10 @@ BIN := .venv/bin
 # Every start of the gateway would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 STAGE ?= dev
-# Most tests wait for something most of the time; each worker has an emulator of its own.  tests/conftest.py says in
+# Each worker has an emulator, gateways and a browser of its own: more of them than cores starve storage in tests of
+# races.  tests/conftest.py says in
 # which order files are begun.
-PYTEST_WORKERS ?= -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST_WORKERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20

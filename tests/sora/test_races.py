@@ -72,7 +72,7 @@ class Far:
 
 @pytest.fixture(scope="module")
 def far(standing) -> Far:
-    return Far([standing(GATEWAY_ACCESS_LOG="false").http for _ in range(2)])
+    return Far([standing(GATEWAY_ACCESS_LOG="false", FOYER_STORAGE_BUDGET_S="30").http for _ in range(2)])
 
 
 def model(state: str | None, call: tuple[str, dict[str, Any]]) -> tuple[str | None, Any]:
