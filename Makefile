@@ -6,8 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 STAGE ?= dev
 # Each worker has an emulator, gateways and a browser of its own: more of them than cores starve storage in tests of
-# races.  tests/conftest.py says in
-# which order files are begun.
+# races.  tests/conftest.py says in which order files are begun.
 PYTEST_WORKERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## What there is
