@@ -32,15 +32,13 @@ def listed(
     as_curl: AsCurl = False,
 ) -> None:
     """List dead letters, with the reason, the newest first."""
-    target = of(context)
-    if as_curl:
-        output.verbatim(lists.page(target, "/dead", limit, kind=kind).curl())
-        return
-    found, more = lists.every(target, "/dead", limit, kind=kind)
-    lists.show(
-        found,
-        more,
+    lists.listed(
+        of(context),
+        "/dead",
+        limit,
+        kind=kind,
         as_json=as_json,
+        as_curl=as_curl,
         columns=("id", "kind", "reason", "attempts", "since", "can be redriven"),
         row=lambda each: (
             *(each["id"], each["kind"], each["reason"], each["attempts"]),

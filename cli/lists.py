@@ -59,6 +59,27 @@ def show(
         output.note(f"there are more than these {len(found)}: --limit")
 
 
+def listed(
+    target: Target,
+    path: str,
+    limit: int,
+    *,
+    as_json: bool,
+    as_curl: bool,
+    columns: Sequence[str],
+    row: Row,
+    empty: str,
+    key: str = "items",
+    **query: str,
+) -> None:
+    """Print a list, or the request for its first page.  Raises `Failed`."""
+    if as_curl:
+        output.verbatim(page(target, path, limit, **query).curl())
+        return
+    found, more = every(target, path, limit, key, **query)
+    show(found, more, as_json=as_json, columns=columns, row=row, empty=empty)
+
+
 def conferences(
     context: typer.Context,
     search: Search = "",
@@ -67,15 +88,13 @@ def conferences(
     as_curl: AsCurl = False,
 ) -> None:
     """List the conferences that were heard of lately, with who waits."""
-    target = of(context)
-    if as_curl:
-        output.verbatim(page(target, "/conferences", limit, search=search).curl())
-        return
-    found, more = every(target, "/conferences", limit, search=search)
-    show(
-        found,
-        more,
+    listed(
+        of(context),
+        "/conferences",
+        limit,
+        search=search,
         as_json=as_json,
+        as_curl=as_curl,
         columns=("conference", "waiting", "watched", "live", "since", "until"),
         row=lambda each: (
             *(each["name"], each["waiting"], each["watched"], each["live"]),
@@ -112,22 +131,14 @@ def rooms(
     if room:
         _one(target, target.admin(f"/{kind}/rooms/{http.segment(room)}"), as_json, as_curl)
         return
-    path = (
-        "/loop/rooms"
-        if loop
-        else f"/owt/services/{http.segment(service)}/rooms"
-        if service
-        else "/owt/services"
-    )
-    if as_curl:
-        output.verbatim(page(target, path, limit, search=search).curl())
-        return
     if loop:
-        found, more = every(target, path, limit, search=search)
-        show(
-            found,
-            more,
+        listed(
+            target,
+            "/loop/rooms",
+            limit,
+            search=search,
             as_json=as_json,
+            as_curl=as_curl,
             columns=("id", "room", "name", "owner", "people", "seats", "until"),
             row=lambda each: (
                 *(each["id"], each["token"], each["name"], each["owner"], each["participants"]),
@@ -135,6 +146,10 @@ def rooms(
             ),
             empty="there are no rooms by invitation",
         )
+        return
+    path = f"/owt/services/{http.segment(service)}/rooms" if service else "/owt/services"
+    if as_curl:
+        output.verbatim(page(target, path, limit).curl())
         return
     if service:
         found, more = every(target, path, limit)
@@ -170,15 +185,13 @@ def streams(
     as_curl: AsCurl = False,
 ) -> None:
     """List the streams of all media servers (WCS)."""
-    target = of(context)
-    if as_curl:
-        output.verbatim(page(target, "/wcs/streams", limit, search=search).curl())
-        return
-    found, more = every(target, "/wcs/streams", limit, search=search)
-    show(
-        found,
-        more,
+    listed(
+        of(context),
+        "/wcs/streams",
+        limit,
+        search=search,
         as_json=as_json,
+        as_curl=as_curl,
         columns=("stream", "status", "published", "stale", "server", "session", "last event"),
         row=lambda each: (
             *(each["name"], each["status"], each["published"], each["stale"], each["server"]),
@@ -198,18 +211,15 @@ def channels(
 ) -> None:
     """List the channels (Sora) of the last day, or the connections of one."""
     target = of(context)
-    path, key, query = "/sora/channels", "items", {"search": search}
     if channel:
-        path, key, query = "/sora/channel", "connections", {"id": channel}
-    if as_curl:
-        output.verbatim(page(target, path, limit, **query).curl())
-        return
-    found, more = every(target, path, limit, key, **query)
-    if channel:
-        show(
-            found,
-            more,
+        listed(
+            target,
+            "/sora/channel",
+            limit,
+            id=channel,
+            key="connections",
             as_json=as_json,
+            as_curl=as_curl,
             columns=("connection", "client", "role", "since", "metadata"),
             row=lambda each: (
                 *(each["connection_id"], each["client_id"], each["role"]),
@@ -218,10 +228,13 @@ def channels(
             empty="nobody is in this channel",
         )
         return
-    show(
-        found,
-        more,
+    listed(
+        target,
+        "/sora/channels",
+        limit,
+        search=search,
         as_json=as_json,
+        as_curl=as_curl,
         columns=("channel", "seen"),
         row=lambda each: (each["channel_id"], output.moment(each["seen_at"])),
         empty="there are no channels",

@@ -100,68 +100,29 @@ def payload(token: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-@app.command()
-def visitor(
-    context: typer.Context,
-    room: Room = "*",
-    name: Name = "",
-    lives: Lives = "24h",
-    sub: Sub = "",
-    key: SigningKey = "",
-    algorithm: Algorithm = "",
-    kid: Kid = "",
-    claim: Claims = None,
-    user: Members = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print a token that may wait for a conference."""
-    about = {"role": "visitor"} | ({"name": name} if name else {}) | given.members(user or (), "--user")
-    _print(
-        person(
-            of(context),
-            room,
-            key=key,
-            lives=lives,
-            sub=sub,
-            algorithm=algorithm,
-            kid=kid,
-            claims=claim,
-            **about,
-        ),
-        as_json,
-    )
+def _made_for(kind: str, text: str, **member: Any) -> None:
+    def command(
+        context: typer.Context,
+        room: Room = "*",
+        name: Name = "",
+        lives: Lives = "24h",
+        sub: Sub = "",
+        key: SigningKey = "",
+        algorithm: Algorithm = "",
+        kid: Kid = "",
+        claim: Claims = None,
+        user: Members = None,
+        as_json: AsJson = False,
+    ) -> None:
+        about = member | ({"name": name} if name else {}) | given.members(user or (), "--user")
+        signed = {"key": key, "lives": lives, "sub": sub, "algorithm": algorithm, "kid": kid}
+        _print(person(of(context), room, claims=claim, **signed, **about), as_json)
+
+    app.command(kind, help=text)(command)
 
 
-@app.command()
-def moderator(
-    context: typer.Context,
-    room: Room = "*",
-    name: Name = "",
-    lives: Lives = "24h",
-    sub: Sub = "",
-    key: SigningKey = "",
-    algorithm: Algorithm = "",
-    kid: Kid = "",
-    claim: Claims = None,
-    user: Members = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print a token that may see how many wait."""
-    about = {"moderator": True} | ({"name": name} if name else {}) | given.members(user or (), "--user")
-    _print(
-        person(
-            of(context),
-            room,
-            key=key,
-            lives=lives,
-            sub=sub,
-            algorithm=algorithm,
-            kid=kid,
-            claims=claim,
-            **about,
-        ),
-        as_json,
-    )
+_made_for("visitor", "Print a token that may wait for a conference.", role="visitor")
+_made_for("moderator", "Print a token that may see how many wait.", moderator=True)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import shutil
+import signal
 import ssl
 import tempfile
 import uuid
@@ -117,8 +118,9 @@ def hosted(image: Image, folder: Path, emulator: Emulator, credentials: Credenti
     try:
         yield Hosted(image, gateways, start, address, context, ours)
     finally:
-        for child in (*gateways, proxy):
-            child.kill()
+        for gateway in gateways:
+            gateway.kill()
+        proxy.stop(10)  # killed, it would leave its workers
 
 
 CLOUD = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -141,7 +143,7 @@ def proxied(configuration: str, folder: Path) -> tuple[Child, str, Path]:
     path = folder / "nginx.conf"
     path.write_text(configuration)
     child = Child(folder / "nginx.log")
-    child.run([tool("nginx"), "-e", "stderr", "-c", str(path), "-g", "daemon off;"], {}, ROOT)
+    child.run([tool("nginx"), "-e", "stderr", "-c", str(path), "-g", "daemon off;"], {}, ROOT, signal.SIGTERM)
     context = ssl.create_default_context(cafile=made.ca)
     address = f"https://127.0.0.1:{port}"
 

@@ -463,7 +463,7 @@ function Events({ given }) {
 			</select>
 			<label class="check"><input type="checkbox" checked=${!!errors} onChange=${(event) => change({ errors: event.currentTarget.checked ? "1" : "" })} /> ${t("events.errors")}</label>
 		</div>
-		<${List} list=${list} caption=${t("nav.events")} rowKey=${(row) => `${row.at} ${row.request_id} ${row.route}`} empty="events.empty"
+		<${List} list=${list} caption=${t("nav.events")} rowKey=${JSON.stringify} empty="events.empty"
 			searched=${!!(request_id || facade || errors)}
 			columns=${[
 				column("status", (row) => html`<${Pill} kind=${kindOf(row.status)}>${row.status}<//>`),
