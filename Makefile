@@ -5,9 +5,9 @@ BIN := .venv/bin
 # Every start of the gateway would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 STAGE ?= dev
-# Each worker has an emulator, gateways and a browser of its own: more of them than cores starve storage in tests of
-# races.  tests/conftest.py says in which order files are begun.
-PYTEST_WORKERS ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Each worker has an emulator, gateways and a browser of its own: one more than two cores fills the waits, and four
+# starve storage in tests of races.  tests/conftest.py says in which order files are begun.
+PYTEST_WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## What there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -29,8 +29,12 @@ lint: .venv/.ready ## Format, lint, types and layers, without changing anything
 templates: .venv/.ready ## Make and lint the template of every stage
 	$(BIN)/python -m infra.package --check-templates
 
+.PHONY: node
+node: .venv/.ready
+	@$(BIN)/python -m tests.support.node
+
 test: .venv/.ready ## What CI runs; reduced counts for the long runs
-	@$(MAKE) --no-print-directory -j2 lint templates
+	@$(MAKE) --no-print-directory -j3 lint templates node
 	$(BIN)/python -m pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 test-full: ## The same with the counts that the requirements name

@@ -37,8 +37,8 @@ TABLE = "foyer"
 QUEUE = "foyer-work"
 ON_MOTO = frozenset({"dynamodb", "kms", "sqs", "ssm"})
 LONG = (
-    "tests/reference/",  # on a clean checkout it fetches most
     *("tests/live/test_deployed.py", "tests/jitsi/test_overtaking.py", "tests/live/test_deaths.py"),
+    *("tests/console/test_pages.py", "tests/pages/test_walks.py", "tests/console/"),
     *("tests/test_local_run.py", "tests/jitsi/test_faults.py", "tests/jitsi/test_conformance.py"),
     *("tests/live/", "tests/jitsi/", "tests/gateway/", "tests/test_package.py"),
     *("tests/loop/test_sessions_model.py", "tests/realtime/"),

@@ -587,7 +587,7 @@ def test_memory_is_flat_in_the_number_of_posts(listen: Listen, connect: Connect,
         return most
 
     peak(2000)
-    count, runs = full(6000, 20_000), full(3, 4)
+    count, runs = full(6000, 20_000), full(2, 4)
     # How much is under way at once is up to the machine's other work, too: the least of some runs.
     few, many = (min(peak(each) for _ in range(runs)) for each in (2000, count))
 

@@ -1,10 +1,14 @@
-"""Node and the packages of tests/node, installed from its lock when they are not there yet."""
+"""Node and the packages of tests/node, installed from its lock when they are not there yet.
+
+python -m tests.support.node        installs all of them, so that no test has to wait for it
+"""
 
 import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "node"
@@ -59,3 +63,16 @@ def modules(folder: Path = FOLDER) -> Path:
             raise Missing(f"npm ci in {folder} failed:\n{done.stdout}")
         ready.write_text(wanted)
     return folder
+
+
+def main() -> None:
+    """Install; what is missing is for the tests that need it to say."""
+    for folder in (FOLDER, REFERENCE):
+        try:
+            modules(folder)
+        except Missing as why:
+            print(why, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
