@@ -2,7 +2,7 @@
 
 import gc
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if "_HANDLER" in os.environ:  # what a start makes stays: looking for garbage in it is a tenth of the start
     gc.disable()
@@ -15,6 +15,10 @@ from chalicelib.jitsi import settings as jitsi_settings
 from chalicelib.outbox import kicks, owed
 from chalicelib.sora import settings as sora_settings
 from chalicelib.store import noted, table
+
+if TYPE_CHECKING:
+    from chalicelib.admin.door import Serve
+    from chalicelib.operations import Operation
 
 app = Chalice(app_name="foyer")
 app.experimental_feature_flags.update(["BLUEPRINTS", "WEBSOCKETS"])
@@ -78,29 +82,51 @@ if OPERATED and WORK:
     from chalicelib.admin import measures
 
 if OPERATORS:
-    from chalicelib.admin import operations as admin_operations
-    from chalicelib.admin.routes import every as admin_routes
     from chalicelib.media import push as command_push
 
-    admin_routes.open_door()
     owed.replays(commands.PUSH, command_push.replay)
+
+
+def operators() -> "Serve":
+    """What serves operators; its modules wait for the first of them."""
+    from chalicelib.admin.routes import every
+
+    return every.serve
+
+
+def offered() -> "list[Operation]":
+    """All operations; their modules wait for the first who asks for the document that they make."""
+    from chalicelib.admin import operations as admin_operations
+    from chalicelib.jitsi import operations as jitsi_operations
+    from chalicelib.loop import operations as loop_operations
+    from chalicelib.media import operations as media_operations
+    from chalicelib.owt import operations as owt_operations
+    from chalicelib.sora import operations as sora_operations
+    from chalicelib.wcs import operations as wcs_operations
+
+    return [
+        *system_routes.OPERATIONS,
+        *jitsi_operations.OPERATIONS,
+        *owt_operations.every(),
+        *loop_operations.every(),
+        *media_operations.every(),
+        *sora_operations.OPERATIONS,
+        *wcs_operations.every(),
+        *(admin_operations.every() if OPERATORS else ()),
+        *(console_routes.OPERATIONS if OPERATORS else ()),
+    ]
+
 
 if REST:
     from chalicelib.admin import door
     from chalicelib.console import routes as console_routes
-    from chalicelib.jitsi import operations as jitsi_operations
     from chalicelib.jitsi import routes as jitsi_routes
     from chalicelib.loop import media as loop_media
-    from chalicelib.loop import operations as loop_operations
     from chalicelib.loop.routes import every as loop_routes
-    from chalicelib.media import operations as media_operations
     from chalicelib.media.routes import every as media_routes
-    from chalicelib.owt import operations as owt_operations
     from chalicelib.owt.routes import every as owt_routes
-    from chalicelib.sora import operations as sora_operations
     from chalicelib.sora import routes as sora_routes
     from chalicelib.system import routes as system_routes
-    from chalicelib.wcs import operations as wcs_operations
     from chalicelib.wcs import routes as wcs_routes
 
     app.register_blueprint(system_routes.bp)
@@ -109,21 +135,11 @@ if REST:
         app.register_blueprint(blueprint)
     app.register_blueprint(sora_routes.bp)
     app.register_blueprint(wcs_routes.bp)
+    if OPERATORS:
+        door.open_to(operators)
     app.register_blueprint(door.bp)
     app.register_blueprint(console_routes.bp)
-    system_routes.offer(
-        [
-            *system_routes.OPERATIONS,
-            *jitsi_operations.OPERATIONS,
-            *owt_operations.every(),
-            *loop_operations.every(),
-            *media_operations.every(),
-            *sora_operations.OPERATIONS,
-            *wcs_operations.every(),
-            *(admin_operations.every() if OPERATORS else ()),
-            *(console_routes.OPERATIONS if OPERATORS else ()),
-        ]
-    )
+    system_routes.offer(offered)
 
 if WORK:
     from chalicelib.jitsi import counts, release, store

@@ -29,6 +29,7 @@ from infra import package, tls
 
 TITLE: Final = "Cold start of the package"
 STAGE: Final = "prod"
+OPERATORS: Final = {"ADMIN_TOKENS": "operator:" + "f" * 64}
 HANDLERS: Final = ("app", "ws_connect", "ws_message", "ws_disconnect", "tick", "work")
 GREATEST: Final = 12
 ONE_ROUTE: Final = """
@@ -199,11 +200,13 @@ def measure(report: Report, arguments: argparse.Namespace) -> None:
             progress(f"{handler} starts")
             costs[handler] = cost(command(code), environment(handler))
         small = cost(command(one), environment("app"))
+        operated = cost(command(code), environment("app") | OPERATORS)
         nothing = cost(bare(), environment("app"))
         greatest = max(costs, key=lambda handler: costs[handler])
         report.figure(
             f"cold start beside a one-route app's ({greatest})", costs[greatest] / small, "x", at_most=7.5
         )
+        report.figure("  api, where there are operators", operated / small, "x", at_most=7.5)
         report.figure(
             "  the same without the interpreter's own start",
             (costs[greatest] - nothing) / (small - nothing),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import app
 from chalicelib.admin import door
-from chalicelib.admin.routes import common as admin_routes
+from chalicelib.admin.routes import every as admin_routes
 from chalicelib.jitsi import messages
 from chalicelib.jitsi import routes as jitsi_routes
 from chalicelib.loop import operations as loop_operations

@@ -289,6 +289,28 @@ if not counts.FULL:  # else this machine's package alone, which all other tests 
     del test_every_python_and_architecture_has_a_package
 
 
+@pytest.mark.parametrize("more", [{}, coldstart.OPERATORS], ids=["alone", "with operators"])
+def test_a_start_takes_so_many_times_the_instructions_of_an_app_of_one_route(
+    built: Path, tmp_path: Path, more: dict[str, str]
+):
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is missing: `infra/system-packages.sh --bench` installs it on Debian")
+    one = coldstart.one_route(built / "code", tmp_path / "one")
+    costs = {
+        handler: coldstart.instructions(
+            coldstart.command(built / "code"), coldstart.environment(handler) | more
+        )
+        for handler in coldstart.HANDLERS
+    }
+
+    least = coldstart.instructions(coldstart.command(one), coldstart.environment("app"))
+    assert {name: cost for name, cost in costs.items() if cost > 7.5 * least} == {}
+
+
+if not counts.FULL:  # valgrind takes half a minute
+    del test_a_start_takes_so_many_times_the_instructions_of_an_app_of_one_route
+
+
 @pytest.mark.skipif(counts.FULL, reason="whole packages are made instead")
 def test_the_lock_has_what_another_machine_runs(tmp_path: Path):
     package.fetch(ROOT / package.LOCK, tmp_path, "arm64", package.Build(version=(3, 13)))

@@ -1,7 +1,7 @@
 """`/admin/v1/{proxy+}`: one route for all of the operators' API, so that who has none starts without it.
 
 Chalice takes a fifth of a millisecond for each route that it is told of, at every start of the function.
-Behind this one stands a table of our own (`routes/common.py`), which is filled only where somebody may ask.
+Behind this one stands a table of our own (`routes/common.py`), which is filled once somebody asks who may.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ PREFIX: Final = "/admin/v1"
 PATH: Final = PREFIX + "/{proxy+}"
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-_serving: list[Serve] = []
+_behind: list[Callable[[], Serve]] = []
 
 
-def open_to(serve: Serve) -> None:
-    """Have requests served; the composition root does this where there are operators."""
-    _serving[:] = [serve]
+def open_to(behind: Callable[[], Serve]) -> None:
+    """Say what tells who serves requests; the composition root does this where there are operators."""
+    _behind[:] = [behind]
 
 
 def current() -> web.Held:
@@ -50,6 +50,6 @@ def spell(error: AppError) -> Reply:
 @web.speaks(current, spell)
 def enter() -> Reply:
     """Any request below the prefix."""
-    if not settings.get().on or not _serving:
+    if not settings.get().on or not _behind:
         return closed()
-    return _serving[0](web.read(bp.current_request))
+    return _behind[0]()(web.read(bp.current_request))

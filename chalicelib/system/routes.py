@@ -1,7 +1,7 @@
 """`GET /healthz`, `/readyz` and `/openapi.json`."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -17,7 +17,7 @@ from chalicelib.wire.reply import Reply, json_reply
 bp = Blueprint(__name__)
 log = logging.getLogger(__name__)
 
-_operations: list[Operation] = []
+_offers: list[Callable[[], Sequence[Operation]]] = []
 _document: list[bytes] = []
 
 
@@ -47,9 +47,9 @@ OPERATIONS: Final = (
 )
 
 
-def offer(operations: Sequence[Operation]) -> None:
-    """Say what the app offers; the composition root does this once."""
-    _operations[:] = operations
+def offer(operations: Callable[[], Sequence[Operation]]) -> None:
+    """Say what tells what the app offers; the composition root does this once."""
+    _offers[:] = [operations]
     _document.clear()
 
 
@@ -86,5 +86,6 @@ def readyz() -> Reply:
 def document() -> Reply:
     """OpenAPI 3.1 of every route."""
     if not _document:
-        _document.append(msgspec.json.encode(openapi.document(_operations)))
+        operations = [each for told in _offers for each in told()]
+        _document.append(msgspec.json.encode(openapi.document(operations)))
     return Reply(200, _document[0].decode(), {"Content-Type": "application/json"})

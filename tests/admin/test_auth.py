@@ -9,7 +9,7 @@ import pytest
 import app
 from chalicelib import clock, settings
 from chalicelib.admin import door, store
-from chalicelib.admin.routes import common
+from chalicelib.admin.routes import every
 from tests.admin import api
 from tests.admin.api import OTHER, TOKEN, Session, ask, call, done, refusal
 from tests.conftest import Stack
@@ -23,7 +23,7 @@ def paths() -> list[tuple[str, str]]:
     """Every route, with something in the place of its ids, below the prefix."""
     return [
         (method, re.sub(r"\{\w+\}", "5e0d0c0a0b0c0d0e0f101112", path.removeprefix(api.PREFIX)))
-        for method, path in sorted(common.served())
+        for method, path in sorted(every.served())
     ]
 
 
@@ -318,4 +318,4 @@ def test_a_bad_setting_stops_the_start(table: Stack, monkeypatch: pytest.MonkeyP
 
 def test_no_route_of_the_operators_is_elsewhere_than_behind_their_door():
     assert [path for path in app.app.routes if "admin" in path] == [door.PATH]
-    assert all(path.startswith("/admin/v1/") for _, path in common.served())
+    assert all(path.startswith("/admin/v1/") for _, path in every.served())

@@ -11,7 +11,7 @@ import pytest
 
 import app
 from chalicelib.admin import operations
-from chalicelib.admin.routes import common
+from chalicelib.admin.routes import common, every
 from chalicelib.jitsi import store as queue
 from chalicelib.loop import masks
 from chalicelib.outbox import owed
@@ -75,7 +75,7 @@ class Everything:
             "/sora/channel": f"?id={CHANNEL}",
         }
         ids = {"service": self.service, "room": self.room}
-        for method, path in sorted(common.served()):
+        for method, path in sorted(every.served()):
             below = path.removeprefix(api.PREFIX)
             if method != "GET":
                 continue

@@ -1,12 +1,9 @@
-"""All routes of the operators' API, for the composition root."""
+"""All routes of the operators' API: what serves by them, and which they are."""
 
-from chalicelib.admin import door
-from chalicelib.admin.routes import common, conferences, loop, overview, owed, owt, session, sora, wcs
+from chalicelib.admin.routes import conferences, loop, overview, owed, owt, session, sora, wcs
+from chalicelib.admin.routes.common import serve, served
+
+__all__ = ["MODULES", "serve", "served"]
 
 MODULES = (session, conferences, overview, owt, loop, wcs, sora, owed)
 """Importing them is what enters their routes."""
-
-
-def open_door() -> None:
-    """Have requests served by them."""
-    door.open_to(common.serve)
