@@ -148,6 +148,7 @@ if WORK:
     from chalicelib.owt import purge
     from chalicelib.owt.actions import orders
     from chalicelib.owt.store import ended, services
+    from chalicelib.realtime import fronts
 
     owed.serve(store.RELEASE, release.release)
     owed.serve(store.PAGE, release.page)
@@ -211,8 +212,9 @@ def ws_disconnect(event: WebsocketEvent) -> Any:
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 @journal.counting
 def tick(event: CloudWatchEvent) -> Any:
-    """Every minute: find what is owed and was missed; sum up what was served, if anybody looks at that."""
+    """Every minute: find what is owed and was missed; say where API Gateway is; sum up what was served."""
     overdue = owed.overdue()
+    fronts.announce()
     if OPERATED and admin_settings.get().rolls_up:
         measures.tick(overdue)
     return {"kicked": overdue.rows}

@@ -195,6 +195,8 @@ def _send_all(row: PageRow, run: int, died: tuple[int, ...]) -> tuple[bool, bool
             # One that this process has not heard of may have come a moment ago.
             front = fanout.known(front_id)
             if front is None:
+                # No process ends with API Gateway's sockets: another one knows the way to them.
+                left_over |= front_id == fronts.API_GATEWAY and any(_lives(each) for each in visitors)
                 continue
             if not front.dedup:
                 claimed = True
@@ -202,6 +204,10 @@ def _send_all(row: PageRow, run: int, died: tuple[int, ...]) -> tuple[bool, bool
                 _fence(row)
                 left_over |= _serve(row, front, visitors[at : at + CHUNK], bound, run, died)
     return left_over, claimed
+
+
+def _lives(visitor: SubscriptionRow) -> bool:
+    return float(visitor.expires_at or 0) > clock.now()
 
 
 def _done(row: PageRow, claimed: bool) -> None:

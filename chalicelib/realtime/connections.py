@@ -39,6 +39,7 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 NOTHING: Final = hashlib.sha256(b"").hexdigest()
 
 _plain_id = re.compile(r"([A-Za-z0-9_.~-]+)(=*)")
+_regional = re.compile(r"[^.]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 _plain_base = re.compile(r"(/[A-Za-z0-9_.~@%-]+)*")
 
 
@@ -170,7 +171,8 @@ class Connections:
                 raise Unavailable("there is no secret to sign a gateway's calls with")
             signed = Signed(GatewayHmac(self._secret, address.base), FOREVER, FOREVER)
             return Route(address, lambda: signed)
-        region, provider = self._region, self._credentials
+        regional, provider = _regional.fullmatch(address.host), self._credentials
+        region = regional[1] if regional else self._region
 
         def sign() -> Signed:
             found = provider()

@@ -54,14 +54,18 @@ def is_local(front_id: str) -> bool:
 
 
 def known(front_id: str) -> Front | None:
-    """A living front by its id; a gateway that is unknown is looked up once more."""
-    if front_id == fronts.API_GATEWAY:
-        return fronts.api_gateway()
+    """A living front by its id; one that is unknown is looked up once more."""
+    ours = fronts.api_gateway()
+    if ours is not None and front_id == ours.id:
+        return ours
     return fronts.alive().get(front_id) or fronts.alive(fresh=True).get(front_id)
 
 
 def send(front_id: str, posts: Sequence[Post]) -> list[Outcome]:
-    """Send texts to sockets of one front; a front that is not alive has none."""
+    """Send texts to sockets of one front; a gateway that is not alive has none.
+
+    API Gateway may stand where this process knows of none, or may not send to it: then others have to.
+    """
     if not posts:
         return []
     here = ports.current()
@@ -69,10 +73,12 @@ def send(front_id: str, posts: Sequence[Post]) -> list[Outcome]:
         return here.delivery.post(posts)
     front = known(front_id)
     if front is None:
-        return [Outcome.GONE] * len(posts)
+        return [Outcome.RETRY if front_id == fronts.API_GATEWAY else Outcome.GONE] * len(posts)
     outcomes = connections().post_many(endpoint(front), posts)
     if Outcome.RETRY in outcomes and front.alive_until <= clock.now() and known(front_id) is None:
         outcomes = [Outcome.GONE if outcome is Outcome.RETRY else outcome for outcome in outcomes]
+    if front_id == fronts.API_GATEWAY and set(outcomes) == {Outcome.FAILED}:
+        outcomes = [Outcome.RETRY] * len(posts)
     for each in (Outcome.RETRY, Outcome.FAILED):
         if count := outcomes.count(each):
             metrics.POST_FAILURES.add(count, each)

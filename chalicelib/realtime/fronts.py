@@ -1,5 +1,6 @@
 """The registry of fronts: who holds sockets, where it is told to send, and until when its word counts."""
 
+import logging
 import threading
 from collections.abc import Mapping
 from typing import Final
@@ -8,8 +9,11 @@ import msgspec
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 
 from chalicelib import clock, settings
+from chalicelib.errors import Unavailable
 from chalicelib.store import keys, writes
 from chalicelib.store.table import Item
+
+log = logging.getLogger(__name__)
 
 API_GATEWAY: Final = "aws"
 PREFIX: Final = "gateway-"
@@ -20,10 +24,13 @@ FOREVER: Final = float("inf")
 KEPT_S: Final = 3600
 API_GATEWAY_LIFE_S: Final = 2 * 3600 + 15 * 60
 GATEWAY_LIFE_S: Final = 24 * 3600
+ANNOUNCED_S: Final = API_GATEWAY_LIFE_S + 45 * 60
+"""How long others go by what a stack said of its API Gateway: longer than any socket of it lives."""
+ANNOUNCED_ANEW_S: Final = 30 * 60
 
 
 class FrontRow(Item):
-    """A gateway's lease; `alive_until` in seconds since the epoch."""
+    """A gateway's lease, or that there is an API Gateway; `alive_until` in seconds since the epoch."""
 
     endpoint = UnicodeAttribute()
     bulk = BooleanAttribute(default=False)
@@ -98,6 +105,44 @@ def withdraw(front_id: str) -> None:
     _cache.forget()
 
 
+class _Announced:
+    """When this process last told others of API Gateway."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.at = -FOREVER
+
+
+_announced = _Announced()
+settings.also_reset(_announced.forget)
+
+
+def announce() -> None:
+    """Tell all who share the table of API Gateway, where there is one, unless that was done lately.
+
+    A gateway that knew nothing of it would take those who wait there for gone.
+    """
+    ours, now = api_gateway(), clock.now()
+    if ours is None or now < _announced.at + ANNOUNCED_ANEW_S:
+        return
+    until = now + ANNOUNCED_S
+    try:
+        writes.update(
+            *keys.front(ours.id),
+            actions=[
+                FrontRow.endpoint.set(ours.endpoint),
+                FrontRow.alive_until.set(until),
+                FrontRow.expires_at.set(int(until) + KEPT_S),
+            ],
+        )
+    except Unavailable as error:
+        log.warning("gateways were not told of API Gateway: %s", error)
+        return
+    _announced.at = now
+
+
 class _Cache:
     """What this process last read of the registry, and whether one of its threads reads it just now."""
 
@@ -116,7 +161,7 @@ settings.also_reset(_cache.forget)
 
 
 def alive(fresh: bool = False) -> Mapping[str, Front]:
-    """The fronts whose lease runs, API Gateway among them where there is one.
+    """The fronts whose lease runs, API Gateway among them where there is one: set here, or announced.
 
     Read anew every five seconds, when a lease seems to be over that was prolonged meanwhile, or
     now if `fresh`.  While one thread reads, the others go on with what was read before: storage that
@@ -157,7 +202,7 @@ def _read() -> dict[str, Front]:
         row.sk: Front(
             id=row.sk,
             endpoint=row.endpoint,
-            kind="gateway",
+            kind="apigateway" if row.sk == API_GATEWAY else "gateway",
             bulk=row.bulk,
             dedup=row.dedup,
             heartbeat=row.heartbeat,
@@ -173,6 +218,6 @@ def _read() -> dict[str, Front]:
 
 
 def api_gateway() -> Front | None:
-    """API Gateway, where there is one."""
+    """API Gateway, where this process was told of one; others find it in the registry."""
     endpoint = settings.get().api_endpoint
     return Front(API_GATEWAY, endpoint, "apigateway", False, False, "", FOREVER) if endpoint else None

@@ -777,6 +777,22 @@ def test_sigv4_agrees_with_botocore(signing_time: Callable[[datetime], None]) ->
             assert ours == theirs
 
 
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("abc.execute-api.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("abc.execute-api.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("sockets.example.com", "us-east-1"),
+    ],
+)
+def test_a_call_is_signed_for_the_region_of_the_api_that_takes_it(host: str, region: str) -> None:
+    client = Connections(rate=1.0, secret="", region="us-east-1", credentials=lambda: Credentials("A", "s"))
+    route = client._route(Endpoint(url=f"https://{host}/dev", kind="apigateway"))
+
+    said = route.sign().signer.lines("POST", "/@connections/a", "", 1_700_000_000.0)
+    assert f"/{region}/execute-api/aws4_request" in said
+
+
 @pytest.mark.parametrize("token", ["", "a/session+token=="])
 def test_what_goes_over_the_wire_is_what_botocore_would_sign(
     listen: Listen, connect: Connect, signing_time: Callable[[datetime], None], token: str

@@ -168,6 +168,7 @@ class World:
         monkeypatch.setattr(owed, "kinds", lambda: ours)
         self.enter(mode)
         app.warm()
+        fronts.announce()  # as the schedule of a stack that stands has done
 
     def enter(self, mode: Mode) -> None:
         """Be a function on its own, or the process of a gateway."""
