@@ -26,7 +26,12 @@ SKIPPED: Final = "skipped"
 WORRYING_S: Final = 5.0
 NOBODY: Final = "doctor"
 """A partition that no row is ever in."""
-DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "Forbidden", "403"})
+DENIED: Final = frozenset(
+    {
+        *("AccessDenied", "AccessDeniedException", "AuthorizationError"),
+        *("Forbidden", "ForbiddenException", "403"),
+    }
+)
 UNKNOWN_CALLER: Final = frozenset(
     {
         *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidSignatureException"),
@@ -338,8 +343,8 @@ def _aws(thorough: bool) -> Iterator[Check]:
     parts += [
         partial(_kms, key_id) for key_id in (conferences.kms_key_id, conferences.kms_key_id_also) if key_id
     ]
-    if ours.api_endpoint:
-        parts.append(lambda: _sockets(ours.api_endpoint))
+    if endpoint := ours.api_endpoint or _announced(ours.table):
+        parts.append(lambda: _sockets(endpoint))
     for part in parts:
         try:
             yield from part()
@@ -570,6 +575,21 @@ def _kms(key_id: str) -> Iterator[Check]:
             kms.decrypt(KeyId=key_id, CiphertextBlob=kept["CiphertextBlob"], EncryptionContext=vault.CONTEXT)
 
     yield from _permissions([("kms:GenerateDataKey", make), ("kms:Decrypt", opened)])
+
+
+def _announced(table: str) -> str:
+    """The API Gateway of a stack that shares the table: who serves beside it has to reach its sockets."""
+    from chalicelib.realtime import fronts
+    from chalicelib.store import keys
+
+    pk, sk = keys.front(fronts.API_GATEWAY)
+    try:
+        with _explained():
+            answer = _client("dynamodb").get_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": sk}})
+    except (Denied, Trouble):
+        return ""  # the check of the table says it
+    found = answer.get("Item")
+    return str(found["endpoint"]["S"]) if found and float(found["alive_until"]["N"]) > time.time() else ""
 
 
 def _sockets(endpoint: str) -> Iterator[Check]:

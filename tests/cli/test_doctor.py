@@ -17,6 +17,7 @@ import pytest
 
 from chalicelib import keysets, references, settings
 from chalicelib.keysets import Bounds
+from chalicelib.realtime import fronts
 from chalicelib.settings import BadSetting
 from chalicelib.store import aws
 from cli import doctor
@@ -148,6 +149,32 @@ def test_a_permission_that_is_missing_is_named_with_its_fix_and_no_other_one(
     named = {f"{action} on the index due" for action in actions if action == "dynamodb:Query"} | set(actions)
     assert {each["says"].partition(" is missing")[0] for each in missing} == named
     assert all("policy" in each["fix"] for each in missing)
+
+
+@pytest.mark.parametrize(("status", "level"), [(403, "error"), (410, "ok")])
+def test_a_gateway_beside_a_stack_that_may_not_send_to_its_sockets_is_told(
+    run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch, status: int, level: str
+) -> None:
+    class ApiGateway(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("X-Amzn-ErrorType", "ForbiddenException" if status == 403 else "GoneException")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with serving(ApiGateway) as url:
+        monkeypatch.setenv("FOYER_API_ENDPOINT", url)
+        settings.reset()
+        fronts.announce()
+        monkeypatch.delenv("FOYER_API_ENDPOINT")
+        settings.reset()
+        outcome = run("doctor", "--json")
+    (said,) = [each for each in outcome.json["checks"] if "ManageConnections" in each["says"]]
+    assert said["level"] == level
+    assert (outcome.status, "policy" in said["fix"]) == ((1, True) if level == "error" else (0, False))
 
 
 def test_a_table_and_a_queue_that_are_not_there_are_two_findings(
