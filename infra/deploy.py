@@ -102,16 +102,23 @@ def body(template: Path, bucket: str, key: str, emulator: str = "") -> str:
             resource["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": key}
             if emulator:
                 emulated(resource["Properties"]["Environment"]["Variables"], emulator)
+    if emulator:
+        parsed.setdefault("Outputs", {})["ManagementEndpoint"] = {"Value": sockets_at(emulator)}
     text = json.dumps(parsed, separators=(",", ":"))
     if len(text) > LARGEST_TEMPLATE:
         raise CannotDeploy(f"the template has {len(text):,} bytes; CloudFormation takes {LARGEST_TEMPLATE:,}")
     return text
 
 
+def sockets_at(emulator: str) -> dict[str, str]:
+    """Where an emulator takes what is for sockets, as a template spells it."""
+    sockets = ALL_PATHS.format(api="${WebsocketAPI}", stage="${Stage}")
+    return {"Fn::Sub": f"{emulator.rstrip('/')}{sockets}"}
+
+
 def emulated(variables: dict[str, Any], emulator: str) -> None:
     """Have a function find the sockets on an emulator, and know what clients type there."""
-    sockets = ALL_PATHS.format(api="${WebsocketAPI}", stage="${Stage}")
-    variables["FOYER_API_ENDPOINT"] = {"Fn::Sub": f"{emulator.rstrip('/')}{sockets}"}
+    variables["FOYER_API_ENDPOINT"] = sockets_at(emulator)
     variables.setdefault("LOOP_HAWK_PATH_PREFIXES", ALL_PATHS)
 
 

@@ -1,5 +1,6 @@
 """What to write where once a stack is there: addresses, and lines for the files of others."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
@@ -7,7 +8,11 @@ from typing import Any, NamedTuple, Self
 from infra.endpoints import base_path
 
 EXAMPLE = "queue.example.com"
+PRIVATE = "10.0.3.7"
+"""An example of an address that functions in a VPC reach."""
+MANAGEMENT = {"GATEWAY_MANAGEMENT_BIND": PRIVATE, "GATEWAY_MANAGEMENT_PORT": "8081"}
 GUIDE = "docs/jitsi.md"
+BESIDE = "docs/self-hosting.md#beside-a-stack"
 
 
 class Site(NamedTuple):
@@ -26,6 +31,10 @@ class Site(NamedTuple):
     queue: str
     host: str
     """Where a gateway is, or will be, that serves the clients of Jitsi."""
+    management: str = ""
+    """Where the WebSocket API takes what is for its sockets."""
+    emulator: str = ""
+    """The address of the emulator that the stack is on; "" in AWS."""
     domain: str = ""
     """The one domain for both APIs; "" where there is none."""
 
@@ -33,6 +42,12 @@ class Site(NamedTuple):
         """The same behind one domain for both APIs, where `/` is the REST API's."""
         sockets = f"wss://{domain}{self.base}/visitor/websocket"
         return self._replace(rest=f"https://{domain}", sockets=sockets, domain=domain)
+
+    @property
+    def region(self) -> str:
+        """The region that the stack is in; "" where its addresses do not say it."""
+        found = re.search(r"\.execute-api\.([a-z0-9-]+)\.", self.management)
+        return found[1] if found else ""
 
 
 def site(
@@ -61,6 +76,8 @@ def site(
         outputs["TableName"],
         outputs["WorkQueueUrl"],
         environ.get("QUEUE_HOST", "") or EXAMPLE,
+        outputs["ManagementEndpoint"],
+        emulator,
     )
 
 
@@ -83,6 +100,9 @@ def gateway(site: Site) -> str:
         "FOYER_STAGE": site.name,
         "FOYER_TABLE": site.table,
         "FOYER_QUEUE_URL": site.queue,
+        "FOYER_API_ENDPOINT": site.management,
+        **({"AWS_DEFAULT_REGION": site.region} if site.region else {}),
+        **({"AWS_ENDPOINT_URL": site.emulator} if site.emulator else MANAGEMENT),
         "GATEWAY_HANDLERS": "lambda",
         "GATEWAY_LAMBDA_PREFIX": site.stack,
     }
@@ -97,6 +117,9 @@ def text(site: Site) -> str:
         if site.host == EXAMPLE
         else "served by your gateway there"
     )
+    reached = (
+        "" if site.emulator else f", and an address that functions reach in place of {PRIVATE} ({BESIDE})"
+    )
     parts: tuple[tuple[str, str], ...] = (
         (f"HTTP: {site.rest}/", ""),
         (f"WebSocket clients with text frames: {site.sockets}", ""),
@@ -105,7 +128,7 @@ def text(site: Site) -> str:
             f"config.js, {host}; web and mobile send what API Gateway refuses ({GUIDE}):",
             config_js(site),
         ),
-        ("That gateway, with the same FOYER_GATEWAY_SECRET:", gateway(site)),
+        (f"That gateway, with the same FOYER_GATEWAY_SECRET{reached}:", gateway(site)),
     )
     if site.domain:
         setting = f'"LOOP_HAWK_HOSTS": "{site.domain}"'

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from chalicelib import settings
 from infra import deploy, destroy, ready
 from infra.children import ROOT
 from infra.deploy import CannotDeploy, Progress
 from infra.emulator import Emulator
+from infra.gateway import settings as gateway
 
 STACK = "foyer-dev"
 OUTPUTS = {
@@ -25,6 +28,7 @@ OUTPUTS = {
     "WebsocketConnectEndpointURL": "wss://ws1.execute-api.eu-west-1.amazonaws.com/dev/",
     "TableName": "foyer-dev-Table-1",
     "WorkQueueUrl": "https://sqs.eu-west-1.amazonaws.com/1/q",
+    "ManagementEndpoint": "https://ws1.execute-api.eu-west-1.amazonaws.com/dev",
 }
 SETTINGS: dict[str, Any] = {"api_gateway_stage": "dev", "environment_variables": {"FOYER_STAGE": "dev"}}
 
@@ -165,6 +169,23 @@ def test_the_lines_for_jitsi_name_this_stack_and_this_gateway():
     assert "config.visitors.queueService = 'queue.meet.example.com/waiting-queue';" in text
     assert "GATEWAY_LAMBDA_PREFIX=foyer-dev" in text
     assert "QUEUE_HOST" not in text
+
+
+@pytest.mark.parametrize(("emulator", "reached"), [("", True), ("http://localhost:4566", False)])
+def test_the_lines_for_a_gateway_are_all_that_it_needs_to_serve_beside_the_stack(
+    emulator: str, reached: bool
+):
+    site = ready.site(STACK, SETTINGS, "dev", OUTPUTS, emulator, {})
+    *words, _, _, _ = shlex.split(ready.gateway(site).replace("\\\n", ""))
+    environ = dict(word.split("=", 1) for word in words)
+
+    read = gateway.load(environ)
+    gateway.check_reachable(read)
+    shared = settings.load(settings.Settings, "FOYER_", {n: t for n, t in environ.items() if "FOYER" in n})
+    assert shared.api_endpoint == OUTPUTS["ManagementEndpoint"]
+    assert environ["AWS_DEFAULT_REGION"] == "eu-west-1"
+    assert (environ.get("AWS_ENDPOINT_URL", ""), read.management_bind == ready.PRIVATE) == (emulator, reached)
+    assert (ready.BESIDE in ready.text(site)) is reached
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ class Settings(_Given):
     """The gateway's settings with the mode's defaults filled in."""
 
     stage: str = "local"
+    emulated: bool = False
+    """Whether functions run on an emulator, which may be on this machine."""
     beat_s: float = 0.0
     """How often the gateway sends a heart-beat; 0 means never."""
     silence_s: float = 0.0
@@ -121,10 +123,18 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def check_reachable(read: Settings) -> None:
-    """Raises `BadSetting` where the address that workers are told would be every address, so nobody's."""
+    """Raises `BadSetting` where the address that workers are told is one that they cannot reach."""
     require(
         bool(read.management_url) or not _unspecified(read.management_bind),
         "GATEWAY_MANAGEMENT_URL: needed where the management listener is bound to every address",
+    )
+    require(
+        read.handlers == "local"
+        or read.emulated
+        or bool(read.management_url)
+        or not _loopback(read.management_bind),
+        "GATEWAY_MANAGEMENT_URL: with GATEWAY_HANDLERS=lambda it is needed, or GATEWAY_MANAGEMENT_BIND: "
+        "functions send to the gateway what is for its sockets, and do not reach its loopback",
     )
 
 
@@ -196,6 +206,7 @@ def _complete(given: _Given, environ: Mapping[str, str]) -> Settings:
     return Settings(
         **values,
         stage=stage,
+        emulated=any(environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_LAMBDA")),
         beat_s=sends / 1000 if edge else 0.0,
         silence_s=wants / 1000 if edge else 0.0,
         proxies=tuple(_network(text) for text in given.trusted_proxies),

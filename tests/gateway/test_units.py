@@ -54,6 +54,9 @@ def test_the_mode_decides_what_is_not_given() -> None:
     assert settings.load({"FOYER_STAGE": "prod", "GATEWAY_BIND": "0.0.0.0"}).bind == "0.0.0.0"
 
 
+FUNCTIONS = {"GATEWAY_HANDLERS": "lambda", "GATEWAY_LAMBDA_PREFIX": "foyer-dev"}
+
+
 @pytest.mark.parametrize(
     ("given", "reachable"),
     [
@@ -63,9 +66,16 @@ def test_the_mode_decides_what_is_not_given() -> None:
         ({"GATEWAY_MANAGEMENT_BIND": "0.0.0.0"}, False),
         ({"GATEWAY_BIND": "0.0.0.0", "GATEWAY_MANAGEMENT_BIND": "10.0.3.7"}, True),
         ({"GATEWAY_BIND": "0.0.0.0", "GATEWAY_MANAGEMENT_URL": "http://10.0.3.7:8081"}, True),
+        (FUNCTIONS, False),
+        (FUNCTIONS | {"GATEWAY_BIND": "0.0.0.0", "GATEWAY_MANAGEMENT_BIND": "localhost"}, False),
+        (FUNCTIONS | {"GATEWAY_MANAGEMENT_BIND": "10.0.3.7"}, True),
+        (FUNCTIONS | {"GATEWAY_MANAGEMENT_URL": "http://10.0.3.7:8081"}, True),
+        (FUNCTIONS | {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, True),
     ],
 )
-def test_a_gateway_tells_workers_no_address_that_is_nobodys(given: dict[str, str], reachable: bool) -> None:
+def test_a_gateway_tells_workers_no_address_that_they_cannot_reach(
+    given: dict[str, str], reachable: bool
+) -> None:
     read = settings.load({"FOYER_STAGE": "prod", **given})
     with contextlib.nullcontext() if reachable else pytest.raises(BadSetting, match="GATEWAY_MANAGEMENT_URL"):
         settings.check_reachable(read)

@@ -175,7 +175,12 @@ def _of_gateways() -> Iterator[Grant]:
             for arn in listed(statement["Resource"]):
                 service, name = arn.split(":")[2], arn.rpartition(":")[2]
                 index = name.partition("/index")[2]
-                yield Grant(GATEWAY, action, f"Table/index{index}" if index else NAMED[service])
+                if service == "execute-api":
+                    _, _, method, path, every = name.split("/")
+                    assert (path, every) == ("@connections", "*"), arn
+                    yield Grant(GATEWAY, action, f"{method} @connections")
+                else:
+                    yield Grant(GATEWAY, action, f"Table/index{index}" if index else NAMED[service])
 
 
 def listed(value: Any) -> list[Any]:
