@@ -1,7 +1,8 @@
 """The deployed stack, which is made once, and the fronts that it is used through."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,11 @@ def deployed(cloud: Target, keyed: Path, credentials: Credentials) -> Iterator[D
             targets.unmade(cloud)
 
 
-@pytest.fixture(scope="session")
-def edge(
-    deployed: Deployed, tmp_path_factory: pytest.TempPathFactory, credentials: Credentials
+@contextmanager
+def gateway_of(
+    deployed: Deployed, folder: Path, credentials: Credentials, given: Mapping[str, str]
 ) -> Iterator[Front]:
-    """A gateway in front of the deployed functions."""
+    """A gateway on the table and the queue of the deployed stack."""
     deployed.needs("functions that reach this machine")
     environ = {name: text for name, text in os.environ.items() if not name.startswith(OURS)}
     environ |= credentials.environment() | deployed.target.environment
@@ -54,18 +55,38 @@ def edge(
         "FOYER_STAGE": "dev",
         "FOYER_TABLE": deployed.outputs["TableName"],
         "FOYER_QUEUE_URL": deployed.outputs["WorkQueueUrl"],
-        "GATEWAY_HANDLERS": "lambda",
-        "GATEWAY_LAMBDA_PREFIX": deployed.target.stack,
         # All that it is told passes it at once.
         "LOOP_HAWK_PATH_PREFIXES": "",
+        **given,
     }
-    gateway = Gateway(environ, tmp_path_factory.mktemp("edge") / "gateway.log")
+    gateway = Gateway(environ, folder / "gateway.log")
     gateway.spawn()
     try:
         gateway.wait()
         yield Front(deployed, gateway.http, gateway.ws, True)
     finally:
         gateway.kill()
+
+
+@pytest.fixture(scope="session")
+def edge(
+    deployed: Deployed, tmp_path_factory: pytest.TempPathFactory, credentials: Credentials
+) -> Iterator[Front]:
+    """A gateway in front of the deployed functions."""
+    functions = {"GATEWAY_HANDLERS": "lambda", "GATEWAY_LAMBDA_PREFIX": deployed.target.stack}
+    with gateway_of(deployed, tmp_path_factory.mktemp("edge"), credentials, functions) as front:
+        yield front
+
+
+@pytest.fixture(params=["told by its setting", "told by the stack"])
+def beside(
+    request: pytest.FixtureRequest, deployed: Deployed, tmp_path: Path, credentials: Credentials
+) -> Iterator[Front]:
+    """A gateway beside the deployed functions, with the handlers inside."""
+    endpoint = {"FOYER_API_ENDPOINT": deployed.outputs["ManagementEndpoint"]}
+    given = endpoint if request.param == "told by its setting" else {}
+    with gateway_of(deployed, tmp_path, credentials, given) as front:
+        yield front
 
 
 @pytest.fixture(params=["API Gateway", "gateway"])
