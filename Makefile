@@ -5,6 +5,8 @@ BIN := .venv/bin
 # Every start of the gateway would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 STAGE ?= dev
+# What switches a variable off, as in settings (chalicelib/settings.py).
+on = $(filter-out 0 no No NO false False FALSE off Off OFF,$(1))
 # Each worker has an emulator, gateways and a browser of its own: one more than two cores fills the waits, and four
 # starve storage in tests of races.  tests/conftest.py says in which order files are begun.
 PYTEST_WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
@@ -53,7 +55,7 @@ cost: .venv/.ready ## Make docs/cost.md of counted calls and list prices
 
 .PHONY: policies
 policies: .venv/.ready ## Grant what a run of tests used, as it wrote it to USED; WHOLE=1 takes away the rest (docs/security.md)
-	@$(BIN)/python -m tools.policies $(USED) $(if $(WHOLE),--whole)
+	@$(BIN)/python -m tools.policies $(USED) $(if $(call on,$(WHOLE)),--whole)
 
 .PHONY: errors
 errors: .venv/.ready ## Make docs/errors.md of the tables by which errors are spelled
@@ -63,11 +65,11 @@ package: .venv/.ready ## Build the deployment package and template of STAGE (def
 	$(BIN)/python -m infra.package --stage $(STAGE)
 
 deploy: .venv/.ready ## Package and deploy STAGE; FRONT=1 puts CloudFront before it (docs/deploy.md)
-	@$(BIN)/python -m infra.deploy --stage $(STAGE) $(if $(FRONT),--front)
+	@$(BIN)/python -m infra.deploy --stage $(STAGE) $(if $(call on,$(FRONT)),--front)
 
 .PHONY: destroy test-stack
 destroy: .venv/.ready ## Delete the stack of STAGE, but not its table; YES=1 does not ask, WITH_TABLE=1 deletes that too
-	@$(BIN)/python -m infra.destroy --stage $(STAGE) $(if $(YES),--yes) $(if $(WITH_TABLE),--with-table)
+	@$(BIN)/python -m infra.destroy --stage $(STAGE) $(if $(call on,$(YES)),--yes) $(if $(call on,$(WITH_TABLE)),--with-table)
 
 test-stack: .venv/.ready ## The tests of the deployed stack alone; AWS_ENDPOINT_URL or LOCALSTACK_HOST says where
 	$(BIN)/python -m pytest tests/live/test_deployed.py tests/live/test_target.py $(PYTEST_ARGS)

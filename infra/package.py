@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chalicelib.settings import FALSE
 from infra import observe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,7 +133,7 @@ def asked(environ: Mapping[str, str]) -> Build:
         version = int(major), int(minor)
     if machine and machine not in WHEELS:
         raise CannotPackage(f"PACKAGE_ARCHITECTURE: {' or '.join(WHEELS)}")
-    return Build(found, version, machine, environ.get("PACKAGE_SNAPSTART", "") not in ("", "0"))
+    return Build(found, version, machine, environ.get("PACKAGE_SNAPSTART", "").lower() not in FALSE)
 
 
 def runtime(build: Build | None = None) -> str:

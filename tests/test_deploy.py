@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from botocore.stub import Stubber
 
 from chalicelib import settings
+from chalicelib.settings import FALSE
 from infra import deploy, destroy, ready
 from infra.children import ROOT
 from infra.deploy import CannotDeploy, Progress
@@ -270,6 +272,33 @@ def test_where_nobody_can_be_asked_nothing_is_destroyed():
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "YES=1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "off", sorted(FALSE | {each.upper() for each in FALSE} | {each.title() for each in FALSE})
+)
+@pytest.mark.parametrize(
+    ("target", "flags"),
+    [
+        ("destroy", {"YES": "--yes", "WITH_TABLE": "--with-table"}),
+        ("deploy", {"FRONT": "--front"}),
+        ("policies", {"WHOLE": "--whole"}),
+    ],
+)
+def test_what_is_switched_off_for_make_is_not_asked_for(target: str, flags: dict[str, str], off: str):
+    def command(value: str) -> str:
+        given = [f"{name}={value}" for name in flags]
+        return subprocess.run(
+            ["make", "--dry-run", "--assume-old=.venv/.ready", target, *given],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"]},  # nothing of a make that runs this test
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    assert command("1").split()[-len(flags) :] == list(flags.values())
+    assert [flag for flag in flags.values() if flag in command(off)] == []
 
 
 def test_the_open_stage_is_not_deployed():

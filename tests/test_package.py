@@ -355,6 +355,11 @@ def test_what_nobody_can_build_is_refused(environ: dict[str, str], complaint: st
         package.asked(environ)
 
 
+@pytest.mark.parametrize(("given", "asked"), [("1", True), ("", False), ("0", False), ("No", False)])
+def test_snapshots_are_asked_for_as_any_setting_is(given: str, asked: bool):
+    assert package.asked({"PACKAGE_SNAPSTART": given}).snapstart is asked
+
+
 def test_the_sdk_hooks_of_every_service_in_the_package_are_registered():
     assert package.SDK_SERVICES <= aws.SERVICES
 
