@@ -69,6 +69,10 @@ def _text(pattern: str, description: str, default: str | None = None) -> dict[st
     return {"Type": "String", **given, "AllowedPattern": pattern, "Description": description}
 
 
+def _given(parameter: str) -> dict[str, Any]:
+    return {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}
+
+
 def _origin(name: str, api: str, path: str = "") -> dict[str, Any]:
     return {
         "Id": name,
@@ -123,15 +127,16 @@ def template() -> dict[str, Any]:
             "CertificateArn": _text(
                 "(arn:[A-Za-z0-9:/_-]+)?",
                 "Its certificate in ACM, in us-east-1; empty without a domain of your own",
+                "",
             ),
         },
-        "Conditions": {"HasDomain": {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainName"}, ""]}]}},
+        "Conditions": {"HasDomain": {"Fn::And": [_given("DomainName"), _given("CertificateArn")]}},
         "Rules": {
             "DomainAndCertificate": {
-                "RuleCondition": {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainName"}, ""]}]},
+                "RuleCondition": _given("DomainName"),
                 "Assertions": [
                     {
-                        "Assert": {"Fn::Not": [{"Fn::Equals": [{"Ref": "CertificateArn"}, ""]}]},
+                        "Assert": _given("CertificateArn"),
                         "AssertDescription": "A domain of your own needs CertificateArn",
                     }
                 ],

@@ -310,6 +310,16 @@ def deploy_front(
     return outputs(cloudformation, stack + FRONT)
 
 
+def front_parameters(site: ready.Site, environ: Mapping[str, str]) -> dict[str, str | None]:
+    """What CloudFront is told of the site; a domain that is not named this time stays as it was."""
+    return {
+        "ApiStage": site.stage,
+        "QueueBasePath": site.base,
+        "DomainName": environ.get("FRONT_DOMAIN"),
+        "CertificateArn": environ.get("FRONT_CERTIFICATE"),
+    }
+
+
 def say(line: str) -> None:
     """Print a line at once: somebody watches."""
     print(line, flush=True)
@@ -332,12 +342,7 @@ def main() -> int:
         settings = package.stages(package.ROOT)[given.stage]
         site = ready.site(stack, settings, given.stage, found, emulator, os.environ)
         if given.front:
-            own = {
-                "ApiStage": site.stage,
-                "QueueBasePath": site.base,
-                "DomainName": os.environ.get("FRONT_DOMAIN", ""),
-                "CertificateArn": os.environ.get("FRONT_CERTIFICATE", ""),
-            }
+            own = front_parameters(site, os.environ)
             site = site.behind(deploy_front(clients, stack, found, own, say)["Domain"])
     except (package.CannotPackage, CannotDeploy, Failed) as why:
         print(f"foyer: {why}", file=sys.stderr)

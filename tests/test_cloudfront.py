@@ -124,6 +124,17 @@ def test_the_function_is_small_enough(template: dict[str, Any]):
     assert len(code.encode()) <= 10_240
 
 
+def test_without_a_domain_of_one_s_own_none_needs_to_be_named(template: dict[str, Any]):
+    parameters = template["Parameters"]
+
+    assert {name for name, each in parameters.items() if "Default" not in each} == {
+        "RestApi",
+        "WebsocketApi",
+        "ApiStage",
+    }
+    assert parameters["DomainName"]["Default"] == parameters["CertificateArn"]["Default"] == ""
+
+
 def test_the_file_is_what_the_table_makes():
     assert cloudfront.TEMPLATE.read_text() == cloudfront.text(), "python -m infra.cloudfront writes it anew"
 

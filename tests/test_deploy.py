@@ -136,6 +136,24 @@ def test_a_parameter_that_is_not_given_keeps_its_value(
     assert asked == [[{"ParameterKey": "GatewaySecret", **each} for each in parameters]]
 
 
+@pytest.mark.parametrize(
+    ("environ", "domain", "certificate"),
+    [
+        ({}, None, None),
+        ({"FRONT_DOMAIN": "foyer.test", "FRONT_CERTIFICATE": "arn:c"}, "foyer.test", "arn:c"),
+        ({"FRONT_DOMAIN": "", "FRONT_CERTIFICATE": ""}, "", ""),
+    ],
+    ids=["not named", "named", "taken away"],
+)
+def test_a_front_keeps_its_domain_when_none_is_named(
+    environ: dict[str, str], domain: str | None, certificate: str | None
+):
+    site = ready.site(STACK, SETTINGS, "dev", OUTPUTS, "", {})
+    given = deploy.front_parameters(site, environ)
+
+    assert (given["DomainName"], given["CertificateArn"]) == (domain, certificate)
+
+
 def test_what_could_not_be_made_at_first_has_to_go_before_another_try(monkeypatch: pytest.MonkeyPatch):
     client = boto3.client("cloudformation", region_name="eu-west-1")
     monkeypatch.setattr(deploy, "stack_status", lambda *_: "ROLLBACK_COMPLETE")
