@@ -238,6 +238,18 @@ def test_what_a_request_counted_is_part_of_its_line_and_an_ordinary_one_counts_n
     assert told(line) == {"ServerErrors": 1, "GoliveFailures": 1}
 
 
+def test_what_a_contract_refuses_with_a_500_is_no_server_error(rows, in_lambda, capsys):
+    api = Api(rows.credentials.super_service_id, rows.credentials.super_service_key)
+    room = api.room()
+    capsys.readouterr()
+
+    body = {"media": {"audio": {"from": "nothing"}, "video": False}}
+    assert refusal(api.post(f"/rooms/{room}/recordings", body)) == REFUSED
+    (line,) = embedded(capsys.readouterr().err)
+    assert line["status"] == 500
+    assert told(line) == {"Refusals": 1}
+
+
 def test_tick_and_work_write_one_line_at_their_end_and_only_if_they_counted_something(
     rows, in_lambda, capsys
 ):
