@@ -246,3 +246,28 @@ def test_what_no_policy_is_to_have_is_refused_and_nothing_is_written(
     assert policies.main([str(seen)], tmp_path) == 1
     assert f"tick: {used[0]} of {used[1]}: no policy" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [seen]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--whole"], "--whole takes what a whole run used"),
+        (["--whole", "empty"], "--whole takes what a whole run used"),
+        (["missing"], "No such file"),
+        (["nonsense"], "not what a run wrote"),
+        (["others"], "not what a run wrote"),
+    ],
+)
+def test_a_run_that_was_not_there_takes_no_grant_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, arguments: list[str], complaint: str
+):
+    monkeypatch.chdir(tmp_path)
+    files = {"empty": "", "nonsense": "{\n", "others": '["tick"]\n'}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+
+    with pytest.raises(SystemExit) as ended:
+        policies.main(arguments, tmp_path)
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == files.keys()

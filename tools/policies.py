@@ -95,7 +95,14 @@ def main(arguments: list[str] | None = None, folder: Path = CONFIG.parent) -> in
     parser.add_argument("used", type=Path, nargs="*", help="files that runs of tests wrote")
     parser.add_argument("--whole", action="store_true", help="all tests ran: take away what was not used")
     options = parser.parse_args(arguments)
-    used = set(read(options.used))
+    try:
+        used = set(read(options.used))
+    except OSError as why:
+        parser.error(str(why))
+    except (TypeError, ValueError) as why:
+        parser.error(f"that is not what a run wrote: {why}")
+    if options.whole and not used:
+        parser.error("--whole takes what a whole run used, and here is nothing")
     for grant in sorted(each for each in used - granted() if each.function == GATEWAY):
         sys.stderr.write(f"{SELF_HOSTING.name} is yours to change: a gateway needs {grant.action}\n")
     wanted = used | (UNSEEN.keys() if options.whole else granted())
