@@ -16,6 +16,8 @@ CONFIG = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts
 
 # What the SDK raises where an endpoint does not answer, or not as DynamoDB and SQS do.
 Unusable = (BotoCoreError, ClientError)
+# How endpoints that are not AWS refuse an operation that they do not have.
+UNKNOWN = frozenset({"UnknownOperationException", "UnsupportedOperationException", "ValidationException"})
 
 
 @cache
@@ -69,18 +71,28 @@ def queue_request(logical_id: str, name: str, *, dead_letters: str = "") -> dict
     return {"QueueName": name, "Attributes": attributes}
 
 
-def ensure_table(dynamodb: Any, name: str) -> None:
-    """Make the table unless it exists."""
+def ensure_table(dynamodb: Any, name: str) -> bool:
+    """Make the table unless it exists, and have its rows expire; `False` where the endpoint cannot do that.
+
+    An earlier run may have ended between the two.
+    """
     try:
         dynamodb.create_table(**table_request(name))
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceInUseException":
-            return
-        raise
+        if error.response["Error"]["Code"] != "ResourceInUseException":
+            raise
     dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    dynamodb.update_time_to_live(
-        TableName=name, TimeToLiveSpecification=properties("Table")["TimeToLiveSpecification"]
-    )
+    try:
+        found = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        if found["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
+            dynamodb.update_time_to_live(
+                TableName=name, TimeToLiveSpecification=properties("Table")["TimeToLiveSpecification"]
+            )
+    except ClientError as error:
+        if error.response["Error"]["Code"] in UNKNOWN:
+            return False
+        raise
+    return True
 
 
 def ensure_queue(sqs: Any, name: str) -> str:

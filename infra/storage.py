@@ -13,9 +13,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 from chalicelib import references, settings
+from chalicelib.store import aws
 from infra import resources
-
-UNKNOWN = frozenset({"UnknownOperationException", "UnsupportedOperationException", "ValidationException"})
 
 
 def back_up(dynamodb: Any, table: str) -> bool:
@@ -28,7 +27,7 @@ def back_up(dynamodb: Any, table: str) -> bool:
             ],
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] in UNKNOWN:
+        if error.response["Error"]["Code"] in resources.UNKNOWN:
             return False
         raise
     return True
@@ -41,14 +40,17 @@ def main() -> int:
     given = arguments.parse_args()
     references.begin()
     try:
+        os.environ.setdefault("AWS_DEFAULT_REGION", aws.region())
         table = settings.get().table
         dynamodb, sqs = (boto3.client(name, config=resources.CONFIG) for name in ("dynamodb", "sqs"))
-        resources.ensure_table(dynamodb, table)
+        expires = resources.ensure_table(dynamodb, table)
         backed_up = back_up(dynamodb, table)
         queue_url = resources.ensure_queue(sqs, given.queue or f"{table}-work")
     except (*resources.Unusable, settings.BadSetting) as why:
         sys.stderr.write(f"foyer: {why}\n")
         return 2
+    if not expires:
+        sys.stderr.write("foyer: this endpoint has no time to live: rows that expired are yours to delete\n")
     if not backed_up:
         sys.stderr.write("foyer: this endpoint has no point-in-time recovery: backups are yours to make\n")
     sys.stdout.write(f"FOYER_TABLE={table}\nFOYER_QUEUE_URL={queue_url}\n")
@@ -56,5 +58,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION") or "us-east-1")
     sys.exit(main())

@@ -1,25 +1,31 @@
 """resources.json agrees with what the code takes for granted; emulator and fixtures keep their word."""
 
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import boto3
 import localstack_client.session
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
+from chalicelib import settings as process
+from chalicelib.store import aws
 from chalicelib.store import table as store_table
-from infra import deploy
+from infra import deploy, storage
 from infra import emulator as emulators
 from infra.children import ROOT, Failed
 from infra.emulator import Emulator
 from infra.leash import alive, leashed
-from infra.resources import properties, queue_request, table_request
+from infra.resources import ensure_table, properties, queue_request, table_request
 from tests.conftest import Stack
 from tests.support import network
 
@@ -77,6 +83,70 @@ def test_ensuring_twice_keeps_what_is_there(stack: Stack, emulator: Emulator):
 
     assert emulator.ensure(stack.table, "foyer-work") == stack.queue_url
     assert stack.rows() == [{"pk": {"S": "a"}, "sk": {"S": "b"}}]
+
+
+def refusing(code: str) -> Callable[..., None]:
+    """DynamoDB that does not let rows expire."""
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": ""}}, "UpdateTimeToLive")
+
+    return refuse
+
+
+def test_rows_expire_though_an_earlier_run_failed_once_it_had_made_the_table(
+    table: Stack, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(table.dynamodb, "update_time_to_live", refusing("InternalServerError"))
+        with pytest.raises(ClientError):
+            ensure_table(table.dynamodb, "another")
+
+    assert ensure_table(table.dynamodb, "another")
+    assert table.dynamodb.describe_time_to_live(TableName="another")["TimeToLiveDescription"] == {
+        "TimeToLiveStatus": "ENABLED",
+        "AttributeName": "expires_at",
+    }
+
+
+def test_where_nothing_expires_there_is_a_table_all_the_same(table: Stack, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(table.dynamodb, "update_time_to_live", refusing("UnknownOperationException"))
+
+    assert [ensure_table(table.dynamodb, "another") for _ in range(2)] == [False, False]
+
+
+def test_table_and_queue_are_made_where_the_profile_says_and_take_the_permissions_that_are_documented(
+    table: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    (tmp_path / "config").write_text("[profile abroad]\nregion = eu-west-1\n")
+    for name, text in {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_PROFILE": "abroad"}.items():
+        monkeypatch.setenv(name, text)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "")  # so that what it is set to goes with the test
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FOYER_TABLE", "abroad")
+    monkeypatch.setattr(sys, "argv", ["storage"])
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    process.reset()
+    aws._session.cache_clear()
+    boto3.setup_default_session()
+    calls: set[str] = set()
+    boto3.DEFAULT_SESSION.events.register_first(
+        "before-call", lambda model, **_: calls.add(f"{model.service_model.service_name}:{model.name}")
+    )
+    try:
+        assert storage.main() == 0
+        assert aws.region() == "eu-west-1"
+    finally:
+        process.reset()
+        aws._session.cache_clear()
+
+    assert "//sqs.eu-west-1." in capsys.readouterr().out
+    abroad = boto3.client("dynamodb", region_name="eu-west-1")
+    assert abroad.describe_table(TableName="abroad")["Table"]["TableStatus"] == "ACTIVE"
+    text = (ROOT / "docs" / "self-hosting.md").read_text()
+    (named,) = re.findall(r"^- \*\*Making table and queue\*\*(.*?)^- ", text, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`(\w+:\w+)`", named)) == calls
 
 
 def test_each_test_begins_with_an_empty_stack(stack: Stack):

@@ -12,6 +12,7 @@ from chalicelib.realtime import fronts, ports
 from chalicelib.realtime.connections import Connections, Endpoint
 from chalicelib.realtime.fronts import Front
 from chalicelib.realtime.ports import Outcome, Post
+from chalicelib.store import aws
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,7 @@ SNAPSHOT: Final = "snap-start"
 def connections() -> Connections:
     """The process's client for `@connections`."""
     ours = settings.get()
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return Connections(rate=ours.send_rate, secret=ours.gateway_secret, region=region)
+    return Connections(rate=ours.send_rate, secret=ours.gateway_secret, region=aws.region())
 
 
 settings.also_reset(connections.cache_clear)

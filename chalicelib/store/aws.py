@@ -1,6 +1,7 @@
 """The process's one SDK session and its clients; endpoints and credentials come from the environment."""
 
 import encodings.idna  # noqa: F401 - else the first connection of all loads it, in a request
+import os
 import threading
 from functools import cache
 from typing import Any, Final
@@ -41,6 +42,12 @@ def session() -> botocore.session.Session:
     """The session: what one client loads of the SDK's data, the next one finds there."""
     with _lock:
         return _session()
+
+
+def region() -> str:
+    """Where storage is, and all else of AWS: by the environment, or by the profile as for the SDK."""
+    given = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return str(given or session().get_config_variable("region") or "us-east-1")
 
 
 def roots() -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import os
 import threading
 import time
 from collections import deque
@@ -14,6 +13,7 @@ import msgspec
 from chalice import Chalice
 
 from chalicelib import waits
+from chalicelib.store import aws
 from infra.gateway import log
 from infra.gateway.events import Event
 from infra.gateway.settings import Settings
@@ -139,7 +139,7 @@ class LambdaHandlers:
         self._app: Any = importlib.import_module(settings.app).app
         self._client = boto3.client(
             "lambda",
-            region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            region_name=aws.region(),
             config=Config(
                 connect_timeout=2,
                 read_timeout=LIMIT_MS / 1000 + 1,

@@ -1,6 +1,5 @@
 """What calls handlers without a client: schedule, queue, and kicks from within; and the front's lease."""
 
-import os
 import threading
 import time
 import uuid
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from chalicelib import metrics, tally
 from chalicelib import settings as shared
+from chalicelib.store import aws
 from infra.gateway import events, log
 from infra.gateway.handlers import Handlers, Pool
 
@@ -25,7 +25,7 @@ def sqs_client(connections: int) -> Any:
 
     return boto3.client(
         "sqs",
-        region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+        region_name=aws.region(),
         config=Config(
             connect_timeout=2,
             read_timeout=WAIT_S + 5,
