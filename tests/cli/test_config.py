@@ -1,6 +1,11 @@
 """`config check`: all that is wrong at once, never a value, and nothing that is right."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,8 +13,10 @@ import pytest
 from chalicelib import references
 from cli import config
 from cli.config import ERROR, WARNING
+from infra.children import ROOT
 from infra.credentials import Credentials
 from tests.cli.conftest import Run
+from tests.support.container import EXAMPLE
 
 PRIVATE = "a value that nobody is shown"
 GOOD = {
@@ -129,6 +136,32 @@ def test_a_file_is_read_as_systemd_reads_it(run: Run, tmp_path: Path):
     file.write_text("JITSI_JOIN_RATE=100\nnonsense\n")
     said = run("config", "check", "--env-file", str(file))
     assert (said.status, said.err) == (2, f"foyer: {file}, line 2: NAME=value is expected\n")
+
+
+def test_the_keys_of_the_compose_file_are_found_on_its_host_as_the_guide_says(
+    credentials: Credentials, tmp_path: Path
+):
+    (command,) = re.findall(
+        r"^sed .*\| foyer .*$", (ROOT / "docs" / "self-hosting.md").read_text(), re.MULTILINE
+    )
+    shutil.copy(EXAMPLE, tmp_path / "foyer.env")
+    (tmp_path / "keys").mkdir()
+
+    def check(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", f'foyer() {{ "{sys.executable}" -m cli "$@"; }}\n{command}'],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert "error\tJITSI_SERVER_KEYS" in check(command).stdout
+    for name in ("users.pub.pem", "asap.pub.pem"):
+        shutil.copy(credentials.server_public_path, tmp_path / "keys" / name)
+    done = check(command)
+    assert (done.returncode, "error" in done.stdout) == (0, False), done.stdout + done.stderr
 
 
 def test_a_stage_is_read_with_what_all_stages_have(run: Run, tmp_path: Path):
