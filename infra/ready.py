@@ -107,7 +107,7 @@ def gateway(site: Site) -> str:
         "GATEWAY_LAMBDA_PREFIX": site.stack,
     }
     words = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
-    return " \\\n".join([*words, "python -m infra.gateway"])
+    return " \\\n".join([*words, ".venv/bin/python -m infra.gateway"])
 
 
 def text(site: Site) -> str:

@@ -136,7 +136,9 @@ def test_without_a_domain_of_one_s_own_none_needs_to_be_named(template: dict[str
 
 
 def test_the_file_is_what_the_table_makes():
-    assert cloudfront.TEMPLATE.read_text() == cloudfront.text(), "python -m infra.cloudfront writes it anew"
+    assert cloudfront.TEMPLATE.read_text() == cloudfront.text(), (
+        ".venv/bin/python -m infra.cloudfront writes it anew"
+    )
 
 
 def test_cfn_lint_finds_nothing(tmp_path: Path):

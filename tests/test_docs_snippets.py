@@ -265,6 +265,12 @@ def test_a_broken_snippet_is_found(language: str, broken: str, tmp_path: Path) -
         CHECKS[language](broken, tmp_path)
 
 
+def test_what_a_reader_types_runs_in_our_own_python_or_in_the_image() -> None:
+    lines = [line for snippet in snippets() if snippet.language == "sh" for line in snippet.text.splitlines()]
+    bare = re.compile(r"(?<![\w./-])python3? -m (?!venv\b)")
+    assert [line for line in lines if bare.search(line) and not line.startswith("docker ")] == []
+
+
 def test_jicofo_is_told_to_honour_live_rooms() -> None:
     blocks = [Hocon(text).read() for place, language, text in snippets() if language == "hocon"]
     assert {"jicofo": {"visitors": {"enabled": True, "enable-live-room": True}}} in blocks

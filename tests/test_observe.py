@@ -253,7 +253,7 @@ def test_tick_can_be_called_by_hand_as_the_runbook_shows(table, monkeypatch):
 
 @pytest.mark.parametrize("path", observe.files(), ids=lambda path: Path(path).name)
 def test_the_files_are_what_their_program_makes(path: Path):
-    assert path.read_text() == observe.files()[path], "run python -m infra.observe"
+    assert path.read_text() == observe.files()[path], "run .venv/bin/python -m infra.observe"
 
 
 def promtool(*command: str | Path) -> None:
