@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from cli.errors import FAILED, INTERRUPTED, MISUSED, Failed, Misused
 
-EXTRA = "pipx install 'foyer[cli]', or from a checkout: pipx install '.[cli]'"
+EXTRA = "in a checkout pipx install '.[cli]', else pipx install 'foyer[cli] @ git+https://…'"
+"""The package index has another `foyer`, which is not ours, so that no bare name stands here."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

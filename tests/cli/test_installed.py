@@ -74,10 +74,15 @@ def alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-def test_without_the_extra_one_line_says_what_to_install(alone: Path) -> None:
+def test_without_the_extra_one_line_says_what_to_install_and_names_nothing_of_the_package_index(
+    alone: Path,
+) -> None:
     said = call(alone / "foyer", "token", "visitor")
     assert (said.returncode, said.stdout) == (2, "")
-    assert re.fullmatch(r"foyer: \w+ is not installed; .*pipx install 'foyer\[cli\]'.*\n", said.stderr)
+    assert re.fullmatch(r"foyer: \w+ is not installed; .*\n", said.stderr)
+    wanted = re.findall(r"pipx install '(.*?)'", said.stderr)
+    assert wanted
+    assert [each for each in wanted if not each.startswith(".") and " @ git+" not in each] == []
 
 
 def test_with_what_the_extra_names_it_runs_outside_of_the_checkout(alone: Path) -> None:
