@@ -42,6 +42,20 @@ GOOD = {
 }
 
 
+ROWS = {
+    "README.md": r"^\| (`[A-Z]+_`.*?) \|",
+    "docs/local.md": r"^\| `…: there is no such setting` \|(.*)\|$",
+}
+"""Where the beginnings of all settings are named, and what matches the rows."""
+
+
+@pytest.mark.parametrize("document", ROWS)
+def test_no_beginning_of_settings_is_left_out_of_a_table(document: str) -> None:
+    rows = re.findall(ROWS[document], (ROOT / document).read_text(), re.MULTILINE)
+    named = set(re.findall(r"`([A-Z]+_)", " ".join(rows)))
+    assert named == {f"{prefix.partition('_')[0]}_" for prefix in config.OURS}
+
+
 def findings(level: str, **changed: str) -> dict[str, str]:
     """What is found of one level once good settings are changed; an empty text takes one away."""
     environ = {name: text for name, text in (GOOD | changed).items() if text}
