@@ -55,6 +55,10 @@ class Denied(Exception):
     """The action is not allowed; the text is what the service says."""
 
 
+class Untried(Exception):
+    """The call could not be made; the text says why."""
+
+
 class Trouble(Exception):
     """The call failed for another reason; `fix` says what to do."""
 
@@ -71,10 +75,11 @@ def doctor(
     as_json: AsJson = False,
     as_curl: AsCurl = False,
 ) -> None:
-    """Look for what is missing, and say how to mend it; exit status 1 if something is.
+    """Look for what is missing, and say how to mend it; exit status 1 if something is, or nothing was seen.
 
     The settings are those of the environment, or what the local stage wrote down; permissions are those of
-    the credentials that the AWS SDK finds.  Nothing is changed.  --curl prints the request to the service.
+    the credentials that the AWS SDK finds.  Nothing is changed.  --curl prints the request to the service;
+    those to AWS and to addresses of keys are not printed.
     """
     target = of(context)
     if as_curl:
@@ -85,12 +90,15 @@ def doctor(
     with environment(local):
         found = list(checks(target, thorough=thorough, configured=own or not local))
     bad = [each for each in found if each.level == ERROR]
+    looked = any(each.level != SKIPPED and not each.check.startswith("setting") for each in found)
     if as_json:
-        output.document({"ok": not bad, "checks": [each._asdict() for each in found]})
+        output.document({"ok": looked and not bad, "checks": [each._asdict() for each in found]})
     else:
         output.table(Check._fields, found, empty="nothing was looked at")
     if bad:
         raise Failed(f"{len(bad)} of {len(found)} checks failed")
+    if not looked:
+        raise Failed("neither service nor table was looked at: give --url, or set FOYER_TABLE")
 
 
 def _ready(target: Target) -> http.Call:
@@ -294,7 +302,10 @@ def _explained() -> Iterator[None]:
     except NoRegionError:
         raise Trouble("no AWS region", "set AWS_DEFAULT_REGION") from None
     except EndpointConnectionError as error:
-        raise Trouble(str(error), "is AWS_ENDPOINT_URL right, and does what it names run?") from None
+        raise Trouble(
+            str(error),
+            "is the address right (AWS_ENDPOINT_URL, FOYER_API_ENDPOINT), and does what it names run?",
+        ) from None
     except BotoCoreError as error:
         raise Trouble(str(error)) from None
 
@@ -465,16 +476,18 @@ HARMLESS: Final = frozenset(
 """How those who may do something are told that it is of no avail."""
 
 
-def _permissions(actions: list[tuple[str, Callable[[], Any]]]) -> Iterator[Check]:
+def _permissions(actions: list[tuple[str, Callable[[], Any]]], fix: str = POLICY) -> Iterator[Check]:
     allowed = []
     for action, call in actions:
         try:
             with _explained():
                 _harmlessly(call)
         except Denied as why:
-            yield Check(ERROR, "permission", f"{action} is missing: {why}", f"{action}: {POLICY}")
+            yield Check(ERROR, "permission", f"{action} is missing: {why}", f"{action}: {fix}")
         except Trouble as why:
             yield Check(ERROR, "permission", f"{action}: {why}", why.fix)
+        except Untried as why:
+            yield Check(SKIPPED, "permission", f"{action}: {why}")
         else:
             allowed.append(action.partition(":")[2])
     if allowed:
@@ -571,8 +584,9 @@ def _kms(key_id: str) -> Iterator[Check]:
         kept.update(kms.generate_data_key(KeyId=key_id, KeySpec="AES_256", EncryptionContext=vault.CONTEXT))
 
     def opened() -> None:
-        if kept:
-            kms.decrypt(KeyId=key_id, CiphertextBlob=kept["CiphertextBlob"], EncryptionContext=vault.CONTEXT)
+        if not kept:
+            raise Untried("there is nothing to open without what kms:GenerateDataKey makes")
+        kms.decrypt(KeyId=key_id, CiphertextBlob=kept["CiphertextBlob"], EncryptionContext=vault.CONTEXT)
 
     yield from _permissions([("kms:GenerateDataKey", make), ("kms:Decrypt", opened)])
 
@@ -604,5 +618,6 @@ def _sockets(endpoint: str) -> Iterator[Check]:
             config=Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1}),
         )
     yield from _permissions(
-        [("execute-api:ManageConnections", lambda: made.get_connection(ConnectionId="AAAAAAAAAAAAAAA="))]
+        [("execute-api:ManageConnections", lambda: made.get_connection(ConnectionId="AAAAAAAAAAAAAAA="))],
+        f"{POLICY}, or is the stage in FOYER_API_ENDPOINT another one?",
     )

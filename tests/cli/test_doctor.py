@@ -18,6 +18,7 @@ import pytest
 from chalicelib import keysets, references, settings
 from chalicelib.keysets import Bounds
 from chalicelib.realtime import fronts
+from chalicelib.owt import vault
 from chalicelib.settings import BadSetting
 from chalicelib.store import aws
 from cli import doctor
@@ -101,6 +102,15 @@ def _new_session() -> Iterator[None]:
 def found(outcome: Outcome, level: str) -> list[dict[str, Any]]:
     """The checks of one level."""
     return [each for each in outcome.json["checks"] if each["level"] == level]
+
+
+@pytest.fixture
+def at_amazon(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment of somebody who has a region and credentials."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    return monkeypatch
 
 
 pytestmark = pytest.mark.usefixtures("_new_session")
@@ -199,9 +209,16 @@ def test_an_endpoint_and_a_service_that_do_not_answer_say_where_they_were_looked
     assert outcome.status == 1
 
 
-def test_without_a_table_or_address_it_says_what_to_give_it(run: Run) -> None:
+@pytest.mark.parametrize("setting", [{}, {"FOYER_STAGE": "prod"}], ids=str)
+def test_without_a_table_or_address_it_fails_and_says_what_to_give_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str]
+) -> None:
+    for name, text in setting.items():
+        monkeypatch.setenv(name, text)
     outcome = run("doctor", "--json")
-    assert {each["check"] for each in found(outcome, "skipped")} == {"service", "table and queue"}
+    assert {each["check"] for each in found(outcome, "skipped")} >= {"service", "table and queue"}
+    assert (outcome.status, outcome.json["ok"], found(outcome, "error")) == (1, False, [])
+    assert "give --url, or set FOYER_TABLE" in outcome.err
 
 
 def test_a_setting_that_is_wrong_stops_no_other_check(
@@ -229,6 +246,97 @@ def test_a_clock_that_is_wrong_is_said_before_signatures_are_refused(
     [check] = doctor.clock("the service", "Wed, 21 Oct 2015 07:28:00 GMT", 1445412480.5 - away)
     assert (check.level, check.says) == (level, says)
     assert bool(check.fix) == (level != "ok")
+
+
+@contextmanager
+def amazon(answers: dict[str, tuple[int, dict[str, str]]]) -> Iterator[str]:
+    """KMS, and the connections of API Gateway, as far as what they are asked is among the answers."""
+
+    class Amazon(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer("GetConnection" if self.path.startswith("/prod/@connections/") else self.path)
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            action = self.headers["X-Amz-Target"].partition(".")[2]
+            assert (body["KeyId"], body["EncryptionContext"]) == ("alias/foyer", vault.CONTEXT)
+            assert action != "Decrypt" or body["CiphertextBlob"] == MADE["CiphertextBlob"]
+            self._answer(action)
+
+        def _answer(self, action: str) -> None:
+            status, value = answers[action]
+            text = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            if "__type" in value:
+                self.send_header("X-Amzn-ErrorType", value["__type"])
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with serving(Amazon) as url:
+        yield url
+
+
+MADE = {"KeyId": "k", "CiphertextBlob": "c2VhbGVk", "Plaintext": "b" * 43 + "="}
+NO = (400, {"__type": "AccessDeniedException", "message": "not authorized"})
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        (
+            {"GenerateDataKey": (200, MADE), "Decrypt": (200, {"KeyId": "k", "Plaintext": "AAAA"})},
+            [("ok", "GenerateDataKey, Decrypt")],
+        ),
+        (
+            {"GenerateDataKey": (200, MADE), "Decrypt": NO},
+            [
+                ("error", "kms:Decrypt is missing: not authorized"),
+                ("ok", "GenerateDataKey"),
+            ],
+        ),
+        (
+            {"GenerateDataKey": NO},
+            [
+                ("error", "kms:GenerateDataKey is missing: not authorized"),
+                ("skipped", "kms:Decrypt: there is nothing to open without what kms:GenerateDataKey makes"),
+            ],
+        ),
+    ],
+    ids=["both", "no Decrypt", "no GenerateDataKey"],
+)
+def test_of_a_key_of_kms_only_what_was_tried_is_called_allowed(
+    at_amazon: pytest.MonkeyPatch,
+    answers: dict[str, tuple[int, dict[str, str]]],
+    says: list[tuple[str, str]],
+) -> None:
+    with amazon(answers) as url:
+        at_amazon.setenv("AWS_ENDPOINT_URL", url)
+        checks = list(doctor._kms("alias/foyer"))
+    assert [(each.level, each.says) for each in checks] == says
+    assert [bool(each.fix) for each in checks] == [level == "error" for level, _ in says]
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "says", "fix"),
+    [
+        ((410, {"__type": "GoneException"}), "ok", "ManageConnections", ""),
+        (NO, "error", "execute-api:ManageConnections is missing: not authorized", "policy"),
+        ((403, {"__type": "ForbiddenException", "message": "Forbidden"}), "error", "is missing", "stage in"),
+        ((403, {"message": "Forbidden"}), "error", "is missing", "stage in FOYER_API_ENDPOINT"),
+    ],
+)
+def test_whether_sockets_of_api_gateway_may_be_written_to_is_asked_of_one_that_is_not_there(
+    at_amazon: pytest.MonkeyPatch, answer: tuple[int, dict[str, str]], level: str, says: str, fix: str
+) -> None:
+    with amazon({"GetConnection": answer}) as url:
+        [check] = doctor._sockets(f"{url}/prod")
+    assert check.level == level
+    assert says in check.says
+    assert fix in check.fix
 
 
 KEYS = [("pk", "HASH"), ("sk", "RANGE")]
