@@ -4,11 +4,13 @@ import json
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import typer.main
@@ -92,7 +94,7 @@ def statuses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def test_every_command_has_json_and_whatever_makes_requests_has_curl() -> None:
+def test_every_command_has_json_and_each_that_has_curl_is_tried_with_it() -> None:
     assert [path for path, command in COMMANDS.items() if "--json" not in options(command)] == []
     assert {path for path, command in COMMANDS.items() if "--curl" in options(command)} == CURL.keys()
 
@@ -105,6 +107,7 @@ def test_the_printed_line_is_answered_as_the_command_itself(
     assert (said.status, said.err, statuses) == (0, "", [])
     lines = said.out.splitlines()
     printed = [status_of(line) for line in lines]
+    assert printed
     if call[0] in {"waiting", "load"}:
         assert printed.pop(0) == 101
         assert foyer(*call).status == 0
@@ -156,6 +159,37 @@ def test_with_json_standard_output_is_one_document(foyer: Run, call: tuple[str, 
 
 def test_every_command_was_tried_with_json() -> None:
     assert {path for path in COMMANDS if not any(call[: len(path)] == path for call, _ in JSON)} == set()
+
+
+WITHOUT_CURL = [
+    call
+    for path, command in COMMANDS.items()
+    if "--curl" not in options(command)
+    for call, _ in JSON
+    if call[: len(path)] == path
+]
+
+
+@pytest.mark.parametrize("call", WITHOUT_CURL, ids=" ".join)
+def test_a_command_without_curl_makes_no_request_to_the_service(
+    foyer: Run, service: Path, monkeypatch: pytest.MonkeyPatch, call: tuple[str, ...]
+) -> None:
+    """Not by our own client, nor by another one: nothing connects to where the service listens."""
+    found = json.loads(service.read_text())
+    ports = {urlsplit(found[name]).port for name in ("http", "ws")}
+    connected: list[Any] = []
+    connect = socket.socket.connect
+
+    def note(ours: socket.socket, address: Any) -> None:
+        connected.append(address)
+        connect(ours, address)
+
+    monkeypatch.setattr(socket.socket, "connect", note)
+    http._pool.cache_clear()  # a connection that is open already is not made again
+    foyer(*call)
+    assert [address for address in connected if address[1] in ports] == []
+    foyer("rooms")
+    assert {address[1] for address in connected} & ports  # else the line before shows nothing
 
 
 def test_an_outage_is_one_line_and_exit_status_1(run: Run) -> None:
