@@ -76,7 +76,11 @@ def drop(
 
 def _chosen(ids: list[str] | None, kind: str, every: bool) -> dict[str, Any]:
     """Which letters are meant.  Raises `Misused` unless that is said in one way."""
-    ways = ({"ids": ids} if ids else {}, {"kind": kind} if kind else {}, {"all": True} if every else {})
+    ways = (
+        {"ids": list(dict.fromkeys(ids))} if ids else {},
+        {"kind": kind} if kind else {},
+        {"all": True} if every else {},
+    )
     given = [way for way in ways if way]
     if len(given) != 1:
         raise Misused("which? Name ids, or give --kind or --all")
@@ -94,20 +98,33 @@ def _write(
         return
     count: int = 0
     failed: list[dict[str, Any]] = []
-    while True:
+    wrong: list[str] = []
+    left = True
+    while left:
         body = {"ids": ids[:MOST]} if ids else chosen
-        answer = done(http.send(target.admin_post(f"/dead/{verb}", body))).json()
+        try:
+            answer = done(http.send(target.admin_post(f"/dead/{verb}", body))).json()
+        except Failed as why:
+            if not count and not failed:
+                raise
+            wrong.append(str(why))  # what was done until then is to be told all the same
+            break
         served = int(answer[counted]) + len(answer["failed"])
         count += int(answer[counted])
         failed += answer["failed"]
         ids = ids[served:]
-        if not served or not (ids if "ids" in chosen else answer["more"]):
+        left = bool(ids) if "ids" in chosen else bool(answer["more"])
+        if not served:
             break
     if as_json:
-        output.document({counted: count, "failed": failed})
+        output.document({counted: count, "failed": failed, "more": left})
     else:
         output.text(f"{count} {counted}")
         if failed:
             output.table(("id", "reason"), [(each["id"], each["reason"]) for each in failed], empty="")
     if failed:
-        raise Failed(f"{len(failed)} could not be {counted}")
+        wrong.append(f"{len(failed)} could not be {counted}")
+    if left:
+        wrong.append("some are left that the service did not come to: call this again, or name their ids")
+    if wrong:
+        raise Failed("; ".join(wrong))

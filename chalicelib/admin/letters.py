@@ -15,7 +15,7 @@ from chalicelib.wire.untrusted import Json
 AT_ONCE: Final = 50
 """So many are done in one request."""
 LOOKED_AT: Final = 1000
-"""So many are looked at for those of one kind, and for those that can be done again."""
+"""So many are looked at for those of one kind, and for those that can be done again, once one was found."""
 PAGE: Final = 100
 MOST_IDS: Final = 100
 SPARE_S: Final = 1.0
@@ -95,13 +95,11 @@ def drop(chosen: Chosen) -> Done:
 def _each(chosen: Chosen, act: Callable[[DeadRow], str], possible: Callable[[DeadRow], bool]) -> Done:
     """Do something with letters, until all are done, or enough for one request."""
     done = Done()
-    letters = _named(chosen.ids, done) if chosen.ids else _of_kind(chosen.kind, done)
-    acted = 0
-    for letter in letters:
-        if not possible(letter):
-            if chosen.ids:
-                _fail(done, letter.sk, NOTHING_TO_DO)
-            continue
+    if chosen.ids:
+        letters = _named(chosen.ids, possible, done)
+    else:
+        letters = _meant(lambda letter: chosen.kind in ("", letter.kind) and possible(letter), done)
+    for acted, letter in enumerate(letters):
         if acted >= AT_ONCE or not _time_is_left():
             done.more = True
             break
@@ -112,7 +110,6 @@ def _each(chosen: Chosen, act: Callable[[DeadRow], str], possible: Callable[[Dea
                 raise
             done.more = True
             break
-        acted += 1
         if reason:
             _fail(done, letter.sk, reason)
         else:
@@ -120,25 +117,30 @@ def _each(chosen: Chosen, act: Callable[[DeadRow], str], possible: Callable[[Dea
     return done
 
 
-def _named(ids: tuple[str, ...], done: Done) -> Iterator[DeadRow]:
+def _named(ids: tuple[str, ...], possible: Callable[[DeadRow], bool], done: Done) -> Iterator[DeadRow]:
     found = {letter.sk: letter for letter in owed.dead_named(ids)}
     for each in ids:
-        if each in found:
-            yield found[each]
-        else:
+        if each not in found:
             _fail(done, each, UNKNOWN)
+        elif not possible(found[each]):
+            _fail(done, each, NOTHING_TO_DO)
+        else:
+            yield found[each]
 
 
-def _of_kind(kind: str, done: Done) -> Iterator[DeadRow]:
+def _meant(meant: Callable[[DeadRow], bool], done: Done) -> Iterator[DeadRow]:
+    """The oldest first.  Each request begins there, so one that found none yet goes on while it has time."""
     after: str | None = ""
-    looked = 0
+    looked = found = 0
     while after is not None:
-        if looked >= LOOKED_AT:
+        if looked >= LOOKED_AT and (found or not _time_is_left()):
             done.more = True
             return
         rows, after = owed.dead_after(after, PAGE)
         looked += len(rows)
-        yield from (row for row in rows if kind in ("", row.kind))
+        some = [row for row in rows if meant(row)]
+        found += len(some)
+        yield from some
 
 
 def _fail(done: Done, sk: str, reason: str) -> None:

@@ -165,6 +165,33 @@ def test_many_letters_take_several_requests_however_many_cannot_be_retried(
     assert set(kinds()) == {"unreadable"}
 
 
+@pytest.mark.parametrize(
+    ("verb", "body", "counted"),
+    [
+        ("retry", {"all": True}, "retried"),
+        ("retry", {"kind": "a.kind"}, "retried"),
+        ("drop", {"kind": "a.kind"}, "dropped"),
+    ],
+)
+def test_letters_behind_however_many_that_are_not_meant_are_come_to_while_there_is_time(
+    admin: Stack, monkeypatch: pytest.MonkeyPatch, verb: str, body: dict[str, Any], counted: str
+):
+    monkeypatch.setattr(letters, "LOOKED_AT", 2)
+    monkeypatch.setattr(letters, "PAGE", 2)
+    start, ahead = clock.now(), iter(range(100))
+    with monkeypatch.context() as dated:
+        dated.setattr(clock, "now", lambda: start + next(ahead))
+        for _ in range(5):
+            bury("unreadable", Key("", ""))
+        standing(FIRST)
+        bury("a.kind", FIRST)
+    with monkeypatch.context() as late:
+        late.setattr(table, "remaining", lambda: 2.5)
+        assert done(ask("POST", f"/dead/{verb}", body)) == {counted: 0, "failed": [], "more": True}
+
+    assert done(ask("POST", f"/dead/{verb}", body)) == {counted: 1, "failed": [], "more": False}
+
+
 def test_nothing_is_begun_when_time_is_up(dead: dict[str, str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(table, "remaining", lambda: 2.5)
 

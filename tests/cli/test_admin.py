@@ -132,7 +132,7 @@ def test_dead_letters_are_listed_redriven_and_gone(filled: Run, letters: list[st
     assert "\x1b" not in filled("dlq", "list").out
     assert [each["id"] for each in items(filled, "dlq", "list", "--kind", store.RELEASE)] == letters[1:]
     said = filled("dlq", "redrive", letters[1], "--json")
-    assert (said.status, said.json) == (0, {"retried": 1, "failed": []})
+    assert (said.status, said.json) == (0, {"retried": 1, "failed": [], "more": False})
     assert [each["id"] for each in items(filled, "dlq", "list")] == [letters[0], letters[2]]
     assert filled("dlq", "redrive", "--all").out == "1 retried\n"
     assert [each["id"] for each in items(filled, "dlq", "list")] == letters[:1]
@@ -151,19 +151,48 @@ def test_more_letters_than_one_request_takes_are_redriven_by_id_and_by_kind(
     filled: Run, letters: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cli.dlq.MOST", 2)
-    said = filled("dlq", "redrive", *letters, "--json")
+    said = filled("dlq", "redrive", *letters, *letters, "--json")
     assert (said.json["retried"], len(said.json["failed"])) == (2, 1)
-    answers = [{"retried": 50, "failed": [], "more": True}, {"retried": 3, "failed": [], "more": False}]
-    sent: list[Any] = []
+
+
+def retried(count: int, more: bool) -> tuple[int, dict[str, Any]]:
+    """An answer to a request for second chances."""
+    return 200, {"retried": count, "failed": [], "more": more}
+
+
+OUTAGE = (503, {"error": {"code": "unavailable", "message": "storage does not answer"}})
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "out", "says"),
+    [
+        ([retried(50, True), retried(3, False)], 0, "53 retried\n", ""),
+        ([retried(50, True), retried(0, True)], 1, "50 retried\n", "some are left"),
+        ([retried(0, True)], 1, "0 retried\n", "some are left"),
+        ([retried(50, True), OUTAGE], 1, "50 retried\n", "503: storage does not answer; some are left"),
+        ([OUTAGE], 1, "", "503: storage does not answer"),
+    ],
+)
+def test_letters_that_are_left_are_said_with_exit_status_1_beside_how_many_were_done(
+    foyer: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[tuple[int, dict[str, Any]]],
+    status: int,
+    out: str,
+    says: str,
+) -> None:
+    given, sent = iter(answers), list[Any]()
 
     def send(call: http.Call) -> http.Answer:
         sent.append(json.loads(call.body or b""))
-        return http.Answer(200, {}, json.dumps(answers.pop(0)).encode())
+        code, value = next(given)
+        return http.Answer(code, {}, json.dumps(value).encode())
 
-    with monkeypatch.context() as canned:
-        canned.setattr(http, "send", send)
-        assert filled("dlq", "redrive", "--kind", "loop.push").out == "53 retried\n"
-    assert sent == [{"kind": "loop.push"}] * 2
+    monkeypatch.setattr(http, "send", send)
+    said = foyer("dlq", "redrive", "--kind", "loop.push")
+    assert (said.status, said.out, bool(said.err)) == (status, out, bool(says))
+    assert says in said.err
+    assert sent == [{"kind": "loop.push"}] * len(answers)
 
 
 @pytest.mark.parametrize("which", [(), ("--all", "--kind", "x"), ("1.000.a", "--all")])
