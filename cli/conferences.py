@@ -15,7 +15,7 @@ from chalicelib.wire.stomp import Frame, Version
 from cli import given, http, output, tokens
 from cli.errors import Failed
 from cli.options import AsCurl, AsJson, SigningKey, Token
-from cli.target import Target, done, of
+from cli.target import Target, members, of
 
 STATE: Final = "/secured/conference/state/topic."
 VISITOR: Final = "/secured/conference/visitor/topic."
@@ -55,7 +55,7 @@ def golive(
     if as_curl:
         output.verbatim(call.curl())
         return
-    answer = done(http.send(call)).json()
+    answer = members(http.send(call), "conference", "status")
     if as_json:
         output.document(answer)
     else:

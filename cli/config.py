@@ -327,8 +327,10 @@ def from_file(path: Path) -> dict[str, str]:
     """The variables of a file as systemd and Docker read it.  Raises `Misused`."""
     try:
         lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misused(f"{path}: {error}") from None
+    except OSError as error:
+        raise Misused(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Misused(f"{path}: no text in UTF-8") from None
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         line = line.strip()
@@ -346,11 +348,14 @@ def of_stage(name: str) -> dict[str, str]:
     path = Path(".chalice") / "config.json"
     try:
         config = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise Misused(f"{path}: {error}") from None
+    except OSError as error:
+        raise Misused(f"{path}: {error.strerror}; stages stand in a checkout") from None
+    except ValueError as error:
+        raise Misused(f"{path}: not JSON: {error}") from None
     stage = config.get("stages", {}).get(name)
     if stage is None:
-        raise Misused(f"{path}: there is no stage {name}")
+        known = ", ".join(config.get("stages", {}))
+        raise Misused(f"{path}: there is no stage {name}; it has {known or 'none'}")
     found: dict[str, str] = {}
     for layer in (config, stage):
         found |= {key: str(value) for key, value in layer.get("environment_variables", {}).items()}

@@ -1,19 +1,21 @@
 """`foyer dlq`: dead letters, which is what could not be done, and their second chance."""
 
+import re
 from typing import Annotated, Any, Final
 
 import typer
 
-from cli import http, lists, output
+from cli import lists, output
 from cli.errors import Failed, Misused
 from cli.options import AsCurl, AsJson
-from cli.target import Target, done, of
+from cli.target import Target, asked, of
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be done.")
 
 Ids = Annotated[list[str] | None, typer.Argument(help="What `list` shows first.")]
 Kind = Annotated[str, typer.Option("--kind", help="Those of one kind.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
+ID: Final = re.compile(r"[0-9]{1,16}\.[0-9]{3}\.[A-Za-z0-9_-]{1,32}")
 MOST: Final = 100
 """So many ids one request may have."""
 
@@ -84,6 +86,8 @@ def _chosen(ids: list[str] | None, kind: str, every: bool) -> dict[str, Any]:
     given = [way for way in ways if way]
     if len(given) != 1:
         raise Misused("which? Name ids, or give --kind or --all")
+    if wrong := next((each for each in ids or () if not ID.fullmatch(each)), None):
+        raise Misused(f"{wrong}: this is no id of a letter; `foyer dlq list` shows them")
     return given[0]
 
 
@@ -103,7 +107,7 @@ def _write(
     while left:
         body = {"ids": ids[:MOST]} if ids else chosen
         try:
-            answer = done(http.send(target.admin_post(f"/dead/{verb}", body))).json()
+            answer = asked(target.admin_post(f"/dead/{verb}", body), counted, "failed", "more")
         except Failed as why:
             if not count and not failed:
                 raise

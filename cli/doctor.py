@@ -171,10 +171,15 @@ def _service(target: Target) -> Iterator[Check]:
         yield Check(ERROR, "service", str(why), fix)
         return
     middle = (began + time.time()) / 2
+    read = answer.json()
+    if answer.good and not (isinstance(read, dict) and "status" in read):
+        fix = "is the address right? --url or FOYER_URL"
+        yield Check(ERROR, "service", f"what answers at {target.base} is not Foyer", fix)
+        return
     if answer.good:
         yield Check(OK, "service", f"{target.base} is ready")
     else:
-        said = output.printable(answer.json())[:200]
+        said = output.printable(read)[:200]
         fix = "it runs, and what it names does not answer; the checks of table and queue say more"
         yield Check(ERROR, "service", f"/readyz answers {answer.status}: {said}", fix)
     yield from clock("the service", answer.headers.get("date", ""), middle)

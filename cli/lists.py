@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from cli import http, output
-from cli.errors import Failed, Misused
+from cli.errors import Misused
 from cli.options import AsCurl, AsJson
-from cli.target import Target, done, of
+from cli.target import Target, asked, of
 
 PAGE: Final = 100
 
@@ -32,9 +32,7 @@ def every(
     found: list[dict[str, Any]] = []
     after: str | None = None
     while True:
-        answer = done(http.send(page(target, path, limit - len(found), after, **query))).json()
-        if not isinstance(answer, dict) or not isinstance(answer.get(key), list):
-            raise Failed("what answers is not the operators' API: is the address right?")
+        answer = asked(page(target, path, limit - len(found), after, **query), key, "next")
         found += answer[key]
         after = answer.get("next")
         if after is None or len(found) >= limit:
@@ -211,6 +209,8 @@ def channels(
 ) -> None:
     """List the channels (Sora) of the last day, or the connections of one."""
     target = of(context)
+    if channel and search:
+        raise Misused("--search is for the list of channels: not with one")
     if channel:
         listed(
             target,
@@ -245,7 +245,7 @@ def _one(target: Target, call: http.Call, as_json: bool, as_curl: bool) -> None:
     if as_curl:
         output.verbatim(call.curl())
         return
-    found = done(http.send(call)).json()
+    found = asked(call, "participants", absent="there is no such room")
     if as_json:
         output.document(found)
         return

@@ -117,7 +117,9 @@ async def _run(
         took, began, waited = 0.0, 0.0, True
         try:
             took = await crowd.arrive(timeout_s)
-            if call is not None:
+            if call is None:
+                output.note(f"{crowd.here} of {len(proofs)} wait for {name}, until it goes live or Ctrl-C")
+            else:
                 began = time.monotonic()
                 answer = await asyncio.to_thread(http.send, call)
                 done(answer)

@@ -19,7 +19,7 @@ from cli import conferences, http, output, signing, tokens
 from cli.errors import Failed, Misused
 from cli.http import Call
 from cli.options import AsCurl, AsJson
-from cli.target import Target, done, of
+from cli.target import STRANGER, Target, done, members, of
 
 MADE: Final = "made"
 THERE: Final = "there"
@@ -85,6 +85,8 @@ def seed(
             found += (Thing(name, *each) for each in FACADES[name](target, http.send))
         except (Failed, Misused) as why:
             found.append(Thing(name, "-", FAILED, str(why)))
+        except (LookupError, TypeError, AttributeError):  # an answer has not what those of ours have
+            found.append(Thing(name, "-", FAILED, STRANGER))
     if as_json:
         output.document({"things": [each._asdict() for each in found]})
     else:
@@ -112,7 +114,7 @@ def _first(facade: "Facade", target: Target) -> Call:
 
 def _jitsi(target: Target, send: Send) -> Iterator[tuple[str, ...]]:
     call = conferences.golive_call(target, CONFERENCE, tokens.server_token(target))
-    answer = done(send(call)).json()
+    answer = members(send(call), "conference")
     yield f"conference {answer['conference']}", RENEWED, "live"
 
 
@@ -194,7 +196,8 @@ def _wcs(target: Target, send: Send) -> Iterator[tuple[str, ...]]:
             {"nodeId": NODE, "appKey": "defaultApp", "sessionId": "demo", "name": name, **stream}
         )
         signature = {"Authorization": signing.wcs(secret, body)} if secret else {}
-        done(send(Call("POST", f"{target.hooks}/StreamStatusEvent", http.JSON | signature, body)))
+        hook = Call("POST", f"{target.hooks}/StreamStatusEvent", http.JSON | signature, body)
+        members(send(hook), "nodeId")  # what a hook is sent it answers
         yield f"stream {name}", RENEWED, str(stream["status"])
 
 

@@ -24,6 +24,7 @@ SECRET: Final = "secret:"
 ADMIN: Final = "/admin/v1"
 KID: Final = "local"
 BASE_PATH: Final = "/waiting-queue"
+STRANGER: Final = "what answers is not Foyer: is the address right?"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ class Target:
             return {}
         try:
             found = json.loads(self.path.read_text())
-        except (OSError, ValueError) as error:
-            raise Misused(f"{self.path}: {error}") from None
+        except OSError as error:
+            raise Misused(f"{self.path}: {error.strerror}") from None
+        except ValueError as error:
+            raise Misused(f"{self.path}: not JSON: {error}") from None
         if not isinstance(found, dict):
             raise Misused(f"{self.path}: a JSON object is expected")
         ours = {str(found.get(name, "")).rstrip("/") for name in ("http", "https")}
@@ -250,15 +253,44 @@ def done(answer: http.Answer) -> http.Answer:
     """An answer that says that it was done.  Raises `Failed` for any other."""
     if answer.good:
         return answer
-    raise Failed(f"the service answers {answer.status}{_said(answer)}")
+    where = answer.headers.get("location", "")
+    said = f"it is at {where}" if 300 <= answer.status < 400 and where else _said(answer)
+    raise Failed(f"the service answers {answer.status}{f': {_one_line(said)}' if said else ''}")
+
+
+def members(answer: http.Answer, *names: str) -> dict[str, Any]:
+    """What an answer has to say that it was done, these members among it.  Raises `Failed` for any other."""
+    found = done(answer).json()
+    if not isinstance(found, dict) or not found.keys() >= set(names):
+        raise Failed(STRANGER)
+    return found
+
+
+def asked(call: http.Call, *names: str, absent: str = "") -> dict[str, Any]:
+    """What the operators' API answers, these members among it.  Raises `Failed`.
+
+    `absent` is said of what is not there.
+    """
+    answer = http.send(call)
+    found = answer.json()
+    error = found.get("error") if isinstance(found, dict) else None
+    if answer.status == 404:
+        ours = isinstance(error, dict) and isinstance(error.get("code"), str)
+        if not ours:
+            raise Failed("there is no operators' API there: is the address right, and ADMIN_TOKENS set?")
+        if absent:
+            raise Failed(absent)
+    return members(answer, *names)
 
 
 def _said(answer: http.Answer) -> str:
-    """What it says to that, as far as it is text of one line."""
     found = answer.json()
     if isinstance(found, dict):
         found = found.get("error", found.get("message", found))
     if isinstance(found, dict):
         found = found.get("message", found)
-    said = " ".join(str(found).split()) if found else ""
-    return f": {''.join(char for char in said[:300] if char.isprintable())}" if said else ""
+    return str(found) if found else ""
+
+
+def _one_line(text: str) -> str:
+    return "".join(char for char in " ".join(text.split())[:300] if char.isprintable())

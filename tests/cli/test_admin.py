@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from chalicelib.admin.letters import _ID
 from chalicelib.jitsi import store
 from chalicelib.outbox import owed
 from chalicelib.store.keys import Key
-from cli import http
+from cli import dlq, http
 from infra.credentials import Credentials
 from tests.cli.conftest import Run
 from tests.conftest import Stack
@@ -193,6 +194,22 @@ def test_letters_that_are_left_are_said_with_exit_status_1_beside_how_many_were_
     assert (said.status, said.out, bool(said.err)) == (status, out, bool(says))
     assert says in said.err
     assert sent == [{"kind": "loop.push"}] * len(answers)
+
+
+def test_an_id_that_no_letter_has_is_named_before_anything_is_sent(foyer: Run) -> None:
+    assert dlq.ID.pattern == _ID.pattern
+    said = foyer("dlq", "drop", "1.000.none", "1.000", "nor this")
+    assert (said.status, said.out) == (2, "")
+    assert said.err == "foyer: 1.000: this is no id of a letter; `foyer dlq list` shows them\n"
+
+
+def test_what_is_not_there_is_said_in_words(filled: Run) -> None:
+    for more in ((), ("--loop",)):
+        said = filled("rooms", "0123456789abcdef01234567", *more)
+        assert (said.status, said.err) == (1, "foyer: there is no such room\n")
+    said = filled("channels", "demo", "--search", "Ada")
+    assert (said.status, said.out) == (2, "")
+    assert "--search is for the list of channels" in said.err
 
 
 @pytest.mark.parametrize("which", [(), ("--all", "--kind", "x"), ("1.000.a", "--all")])

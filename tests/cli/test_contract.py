@@ -198,6 +198,57 @@ def test_an_outage_is_one_line_and_exit_status_1(run: Run) -> None:
     assert said.err == "foyer: http://127.0.0.1:9 does not answer: Connection refused\n"
 
 
+ANSWERS: list[tuple[int, dict[str, str], str]] = [
+    (200, {}, "<html>welcome</html>"),
+    (200, {}, '{"hello": 1}'),
+    (200, {}, '["hello"]'),
+    (200, {}, ""),
+    (404, {}, "<html>no such page</html>"),
+    (301, {"location": "https://elsewhere.example/"}, ""),
+]
+
+
+@pytest.mark.parametrize(("status", "headers", "body"), ANSWERS)
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(("golive", CONFERENCE, "--token", "t"), ("conferences",), ("rooms",), ("rooms", "x")),
+        *(
+            ("channels",),
+            ("channels", "x"),
+            ("dlq", "list"),
+            ("dlq", "redrive", "--all"),
+            ("dlq", "drop", "1.000.x"),
+        ),
+        *(("seed", "--only", name) for name in ("owt", "loop", "wcs", "sora")),
+        ("doctor",),
+    ],
+    ids=" ".join,
+)
+def test_an_answer_of_somebody_else_is_exit_status_1_and_said(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    call: tuple[str, ...],
+    status: int,
+    headers: dict[str, str],
+    body: str,
+) -> None:
+    monkeypatch.setattr(http, "send", lambda call: http.Answer(status, headers, body.encode()))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("OWT_SUPER_SERVICE_ID", "0" * 24)
+    monkeypatch.setenv("OWT_SUPER_SERVICE_KEY", "k")
+    said = run("--url", "http://127.0.0.1:9", "--admin-token", "t", *call)
+    assert said.status == 1
+    assert said.err.startswith("foyer: ")
+    assert said.err.count("\n") == 1
+    if call[0] not in {"seed", "doctor"}:
+        assert said.out == ""
+        assert (
+            "elsewhere.example" if status == 301 else "address right" if status == 200 else ""
+        ) in said.err
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
