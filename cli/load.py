@@ -72,12 +72,12 @@ def visitors(
     _room_for(number)
     proofs = [given.secret(token).strip()] * number if token else _tokens(target, number, key)
     found = asyncio.run(_run(target, name, proofs, call, side_by_side, given.seconds(timeout)))
-    if call and not conference:  # nobody knows of that one
-        http.send(http.Call("DELETE", call.url, call.headers, call.body))
     if as_json:
         output.document(found)
     else:
         _print(found)
+    if call and not conference:  # nobody knows of that one
+        http.send(http.Call("DELETE", call.url, call.headers, call.body))
     if found["lost"]:
         raise Failed(f"{found['lost']} of {number} visitors were lost")
 
@@ -117,9 +117,9 @@ async def _run(
         took, began, waited = 0.0, 0.0, True
         try:
             took = await crowd.arrive(timeout_s)
-            if call is None:
+            if call is None and crowd.here:
                 output.note(f"{crowd.here} of {len(proofs)} wait for {name}, until it goes live or Ctrl-C")
-            else:
+            if call is not None:
                 began = time.monotonic()
                 answer = await asyncio.to_thread(http.send, call)
                 done(answer)

@@ -7,6 +7,7 @@ address is given the file counts for nothing: its credentials belong to its serv
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ SECRET: Final = "secret:"
 ADMIN: Final = "/admin/v1"
 KID: Final = "local"
 BASE_PATH: Final = "/waiting-queue"
+_WS: Final = re.compile(r"wss?://[^/\s]")
 STRANGER: Final = "what answers is not Foyer: is the address right?"
 
 
@@ -83,6 +85,8 @@ class Target:
     def sockets(self) -> str:
         """The address that visitors and moderators open.  Raises `Misused`."""
         if self.given_sockets:
+            if not _WS.match(self.given_sockets):
+                raise Misused(f"{self.given_sockets}: an address like wss://queue.example.com/… is expected")
             return self.given_sockets
         base = str(self.document.get("ws") or self.base.replace("http", "ws", 1))
         return f"{base.rstrip('/')}{self.queue.base_path}/visitor/websocket"

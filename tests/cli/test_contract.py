@@ -261,8 +261,22 @@ def test_an_answer_of_somebody_else_is_exit_status_1_and_said(
         (("sign", "hawk", "GET", "http://a/"), "--session-token, or --id and --key"),
         (("sign", "mauth", "GET", "http://a/v1"), "--service and --key"),
         (("sign", "wcs", "connect", "-d", "x"), "--secret"),
+        (("--ws-url", "queue.example.com", "waiting", CONFERENCE, "--token", "t"), "wss://"),
+        (
+            (
+                "--ws-url",
+                "http://queue.example.com",
+                "load",
+                "visitors",
+                "--token",
+                "t",
+                "--conference",
+                CONFERENCE,
+            ),
+            "wss://",
+        ),
         (("--endpoints", "/none", "seed"), "there is no such file"),
-        (("config", "check", "--env-file", "/none"), "/none"),
+        (("config", "check", "--env-file", "/none"), "/none: No such file"),
         (("config", "check", "--stage", "dev"), "config.json"),
     ],
 )
