@@ -249,13 +249,21 @@ def _one(target: Target, call: http.Call, as_json: bool, as_curl: bool) -> None:
     if as_json:
         output.document(found)
         return
+    facts: list[tuple[str, object]] = []
     for title, value in found.items():
-        if isinstance(value, list):
-            names = list(value[0]) if value else []
-            output.verbatim(f"\n{title}: {len(value)}")
-            if value:
-                output.table(names, [[each[name] for name in names] for each in value], empty="")
-        elif isinstance(value, dict):
-            output.pairs(value.items())
-        else:
-            output.pairs([(title, output.moment(value) if title.endswith("_at") else value)])
+        if isinstance(value, dict):
+            facts += value.items()
+        elif not isinstance(value, list):
+            facts.append((title, value))
+    output.pairs((title, _fact(title, value)) for title, value in facts)
+    for title, value in found.items():
+        if not isinstance(value, list):
+            continue
+        names = list(value[0]) if value else []
+        output.verbatim(f"\n{title}: {len(value)}")
+        if value:
+            output.table(names, [[_fact(name, each[name]) for name in names] for each in value], empty="")
+
+
+def _fact(name: str, value: object) -> object:
+    return output.moment(value) if name.endswith("_at") or name == "arrived" else value

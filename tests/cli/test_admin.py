@@ -1,6 +1,7 @@
 """`conferences`, `rooms`, `streams`, `channels` and `dlq` on the operators' API of a running gateway."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,12 @@ def test_rooms_by_invitation_are_listed_without_their_tokens(filled: Run) -> Non
     assert (room["name"], room["owner"], room["participants"]) == ("demo room", "Ada", 1)
     shown = filled("rooms", room["id"], "--loop", "--json").json
     assert [each["name"] for each in shown["sessions"]] == ["Grace"]
-    assert "Grace" in filled("rooms", room["id"], "--loop").out
+    facts, _, sessions = filled("rooms", room["id"], "--loop").out.partition("\n\nsessions: 1\n")
+    assert len({len(line) - len(line.partition("  ")[2].lstrip()) for line in facts.splitlines()}) == 1
+    titles, values = (line.split("\t") for line in sessions.splitlines())
+    grace = dict(zip(titles, values, strict=True))
+    assert grace["name"] == "Grace"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", grace["joined_at"])
 
 
 def test_streams_and_channels_are_listed_and_a_channel_shows_its_connections(filled: Run) -> None:

@@ -204,6 +204,7 @@ ANSWERS: list[tuple[int, dict[str, str], str]] = [
     (200, {}, '["hello"]'),
     (200, {}, ""),
     (404, {}, "<html>no such page</html>"),
+    (404, {}, '{"code":404,"errno":999,"error":{"code":1001,"message":"Resource not found"}}'),
     (301, {"location": "https://elsewhere.example/"}, ""),
 ]
 
@@ -244,9 +245,8 @@ def test_an_answer_of_somebody_else_is_exit_status_1_and_said(
     assert said.err.count("\n") == 1
     if call[0] not in {"seed", "doctor"}:
         assert said.out == ""
-        assert (
-            "elsewhere.example" if status == 301 else "address right" if status == 200 else ""
-        ) in said.err
+        absent = "answers 404: " if call[0] == "golive" else "ADMIN_TOKENS"
+        assert {200: "is the address right", 301: "elsewhere.example", 404: absent}[status] in said.err
 
 
 @pytest.mark.parametrize(
