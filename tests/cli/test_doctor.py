@@ -17,8 +17,8 @@ import pytest
 
 from chalicelib import keysets, references, settings
 from chalicelib.keysets import Bounds
-from chalicelib.realtime import fronts
 from chalicelib.owt import vault
+from chalicelib.realtime import fronts
 from chalicelib.settings import BadSetting
 from chalicelib.store import aws
 from cli import doctor
