@@ -1,6 +1,6 @@
 """`foyer conferences|rooms|streams|channels`: what there is, by the operators' API."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeAlias
 
 import typer
@@ -123,8 +123,6 @@ def rooms(
     target = of(context)
     if loop and service:
         raise Misused("--service is of conference management: not with --loop")
-    if search and not loop:
-        raise Misused("--search is for rooms by invitation: give --loop too")
     kind = "loop" if loop else "owt"
     if room:
         _one(target, target.admin(f"/{kind}/rooms/{http.segment(room)}"), as_json, as_curl)
@@ -145,14 +143,15 @@ def rooms(
             empty="there are no rooms by invitation",
         )
         return
+    sought = {"search": search}
     path = f"/owt/services/{http.segment(service)}/rooms" if service else "/owt/services"
     if as_curl:
-        output.verbatim(page(target, path, limit).curl())
+        output.verbatim(page(target, path, limit, **(sought if service else {})).curl())
         return
     if service:
-        found, more = every(target, path, limit)
+        found, more = every(target, path, limit, **sought)
     else:
-        found, more = _of_all_services(target, limit)
+        found, more = _of_all_services(target, limit, sought)
     show(
         found,
         more,
@@ -163,12 +162,14 @@ def rooms(
     )
 
 
-def _of_all_services(target: Target, limit: int) -> tuple[list[dict[str, Any]], bool]:
+def _of_all_services(
+    target: Target, limit: int, sought: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], bool]:
     found: list[dict[str, Any]] = []
     services, _ = every(target, "/owt/services", 10**6)
     for number, service in enumerate(services, 1):
         path = f"/owt/services/{http.segment(service['id'])}/rooms"
-        some, more = every(target, path, limit - len(found))
+        some, more = every(target, path, limit - len(found), **sought)
         found += some
         if more or len(found) >= limit:
             return found, more or number < len(services)

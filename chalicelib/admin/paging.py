@@ -15,7 +15,8 @@ USUAL: Final = 50
 MOST: Final = 100
 LOOKED_AT: Final = 1000
 """So many rows a page looks at, at most, for those that are wanted."""
-AT_ONCE: Final = 100
+AT_ONCE: Final = 500
+"""So many of them are read together: calls are what a search costs."""
 LONGEST: Final = 4096
 LONGEST_PART: Final = 1024
 """Bytes of a part, as of a sort key."""

@@ -24,6 +24,7 @@ Row = TypeVar("Row", bound=Item)
 Raw = dict[str, dict[str, Any]]
 Returns = Literal["NONE", "ALL_NEW", "ALL_OLD"]
 
+BATCH_READ: Final = 100
 BATCH_WRITE: Final = 25
 BATCH_TRIES: Final = 8
 TOKEN_LENGTH: Final = 36
@@ -302,6 +303,14 @@ def get_many(wanted: Sequence[Key], consistent: bool = True) -> Mapping[tuple[st
         left = (answer.get("UnprocessedKeys") or {}).get(name, {}).get("Keys", [])
     if left:
         raise Unavailable("storage is overloaded")
+    return found
+
+
+def get_all(wanted: Sequence[Key], consistent: bool = True) -> Mapping[tuple[str, str], Raw]:
+    """Items by their keys, a call for each hundred; what does not stand is missing.  Raises `Unavailable`."""
+    found: dict[tuple[str, str], Raw] = {}
+    for at in range(0, len(wanted), BATCH_READ):
+        found |= get_many(wanted[at : at + BATCH_READ], consistent)
     return found
 
 

@@ -444,12 +444,12 @@ def listed_after(part: int, sk: str, limit: int) -> tuple[list[Key], str | None]
 
 
 def of_list(listed: Sequence[Key]) -> list[tuple[Key, StreamRow]]:
-    """The streams that at most 100 rows of the list are about, each by the name that it had last.
+    """The streams that rows of the list are about, each by the name that it had last.
 
     Raises `Unavailable`.
     """
     wanted = list(dict.fromkeys(keys.wcs_of_listed(each) for each in listed))
-    found = writes.get_many(wanted, consistent=False)
+    found = writes.get_all(wanted, consistent=False)
     rows = []
     for each in listed:
         row = writes.read(StreamRow, found.get(keys.wcs_of_listed(each)))

@@ -98,6 +98,20 @@ def test_rooms_of_a_service_come_in_the_order_of_their_creation(admin: Stack, ac
     assert pages("/owt/services/nothing/rooms") == []
 
 
+def test_services_and_their_rooms_are_found_by_a_part_of_their_names(admin: Stack, acme: Api):
+    for number in range(12):
+        ok(acme.post("/rooms", {"name": f"Ward {number}"}))
+
+    assert [each["name"] for each in pages("/owt/services?search=CM")] == ["acme"]
+    assert [each["name"] for each in pages("/owt/services?search=super")] == ["superService"]
+    rooms = f"/owt/services/{acme.service}/rooms"
+    for limit in (1, 100):
+        found = pages(f"{rooms}?search=ward%201", limit)
+        assert [each["name"] for each in found] == ["Ward 1", "Ward 10", "Ward 11"]
+    assert pages(f"{rooms}?search=nobody") == pages("/owt/services?search=nobody") == []
+    assert refusal(ask("GET", f"{rooms}?search={'x' * 1025}")) == INVALID
+
+
 def test_a_room_of_any_service_shows_who_and_what_is_in_it(admin: Stack, acme: Api):
     room = acme.room()
     joined = entering.join(acme.service, room, "alice", "presenter")

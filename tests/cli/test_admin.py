@@ -62,6 +62,8 @@ def test_rooms_are_those_of_every_service_or_of_one_and_one_is_shown_with_what_i
     room = next(each for each in every if each["name"] == "demo room")
     assert items(filled, "rooms", "--service", room["service"]) == [room]
     assert items(filled, "rooms", "--service", "0123456789abcdef01234567") == []
+    assert items(filled, "rooms", "--search", "Demo Ro") == [room]
+    assert items(filled, "rooms", "--service", room["service"], "--search", "nobody") == []
     shown = filled("rooms", room["id"], "--json").json
     assert [each["source"] for each in shown["streams"] if each["type"] == "forward"] != []
     assert "streams: " in filled("rooms", room["id"]).out

@@ -51,7 +51,12 @@ CURL: dict[tuple[str, ...], list[tuple[str, ...]]] = {
         ("sign", "mauth", "GET", "/services", "--service", "5e0d0c0a0b0c0d0e0f101112", "--key", "wrong"),
     ],
     ("conferences",): [("conferences",), ("conferences", "--search", "a b&c")],
-    ("rooms",): [("rooms",), ("rooms", "--service", "a/b"), ("rooms", "--loop"), ("rooms", "none")],
+    ("rooms",): [
+        ("rooms",),
+        ("rooms", "--service", "a/b", "--search", "c"),
+        ("rooms", "--loop"),
+        ("rooms", "none"),
+    ],
     ("streams",): [("streams", "--search", "x", "--limit", "3")],
     ("channels",): [("channels",), ("channels", "a channel/of mine")],
     ("dlq", "list"): [("dlq", "list"), ("dlq", "list", "--kind", "NONE")],

@@ -25,9 +25,7 @@ def listed(call: Call) -> Reply:
     """A page of all conferences that were heard of in the last day, by name."""
     asked = call.page(1)
     search = call.text("search", "").lower()
-    found, following = paging.collect(
-        asked, _read, (lambda row: search in row.name) if search else None, at_once=500
-    )
+    found, following = paging.collect(asked, _read, (lambda row: search in row.name) if search else None)
     states = store.look_on([row.name for row in found])
     items = [_shown(row, *state) for row, state in zip(found, states, strict=True)]
     return spelling.document(paging.answer(items, following))

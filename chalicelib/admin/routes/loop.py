@@ -29,7 +29,9 @@ def listed(call: Call) -> Reply:
         texts = (row.room_name or "", row.room_owner or "")
         return rooms.lives(row, now) and any(search in text.casefold() for text in texts)
 
-    found, following = paging.collect(call.page(3), _read, wanted)
+    # Without a search nearly every row is wanted.
+    at_once = paging.AT_ONCE if search else paging.MOST
+    found, following = paging.collect(call.page(3), _read, wanted, at_once=at_once)
     return spelling.document(paging.answer([_shown(row, now) for row in found], following))
 
 

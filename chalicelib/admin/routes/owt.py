@@ -25,7 +25,12 @@ FIRST: Final = "-"
 @route("GET", "/owt/services")
 def listed_services(call: Call) -> Reply:
     """A page of all services: the super service, then all others in the order of their creation."""
-    found, following = paging.collect(call.page(1), _read_services)
+    search = call.text("search", "").casefold()
+
+    def wanted(each: Service) -> bool:
+        return search in each.name.casefold()
+
+    found, following = paging.collect(call.page(1), _read_services, wanted if search else None)
     return spelling.document(paging.answer([{"id": each.id, "name": each.name} for each in found], following))
 
 
@@ -44,13 +49,19 @@ def _read_services(place: Place, limit: int) -> Some:
 @route("GET", "/owt/services/{service}/rooms")
 def listed_rooms(call: Call, service: str) -> Reply:
     """A page of a service's rooms, in the order of their creation."""
+    search = call.text("search", "").casefold()
+
+    def wanted(state: RoomState) -> bool:
+        return search in str(state.room.document.get("name") or "").casefold()
 
     def read(place: Place, limit: int) -> Some:
         states, left = rooms.listed_after(service, place[0] if place else "", limit)
         return Some([(state, (state.id,)) for state in states], (left,) if left is not None else None)
 
     asked = call.page(1)
-    found, following = paging.collect(asked, read) if rooms.ID.fullmatch(service) else ([], None)
+    if not rooms.ID.fullmatch(service):
+        return spelling.document(paging.answer([], None))
+    found, following = paging.collect(asked, read, wanted if search else None)
     return spelling.document(paging.answer([_shown(state) for state in found], following))
 
 

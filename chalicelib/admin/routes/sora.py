@@ -22,7 +22,7 @@ def listed(call: Call) -> Reply:
     """A page of all channels that were heard of in the last day, by id."""
     search = call.text("search", "").casefold()
     wanted = (lambda row: search in row.name.casefold()) if search else None
-    found, following = paging.collect(call.page(1), _read, wanted, at_once=500)
+    found, following = paging.collect(call.page(1), _read, wanted)
     items = [{"channel_id": row.name, "seen_at": int(row.seen * 1000)} for row in found]
     return spelling.document(paging.answer(items, following))
 

@@ -299,7 +299,7 @@ def listed_after(service_id: str, room_id: str, limit: int) -> tuple[list[RoomSt
     """
     start = writes.key(*keys.owt_room_listed(service_id, room_id)) if room_id else None
     rows, following = writes.query(ListedRoomRow, keys.owt_rooms(service_id), limit=limit, start=start)
-    raws = writes.get_many([keys.owt_room(row.sk) for row in rows], consistent=False)
+    raws = writes.get_all([keys.owt_room(row.sk) for row in rows], consistent=False)
     found = [RoomState(RoomRow.from_raw_data(raw)) for raw in raws.values()]
     states = sorted((each for each in found if each.service == service_id), key=lambda each: each.id)
     return states, following["sk"]["S"] if following is not None else None
