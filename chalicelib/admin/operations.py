@@ -288,11 +288,12 @@ class AdminChannel(msgspec.Struct, frozen=True):
 
 
 class AdminDue(msgspec.Struct, frozen=True):
-    """Something that is owed, and when it is due."""
+    """Something that is owed, when it is due, and why the last try failed."""
 
     kind: str
     at: int
     attempts: int
+    reason: str | None
     overdue_s: float
 
 
@@ -403,8 +404,10 @@ CONFERENCES: Final = (
 )
 
 FACADES: Final = (
-    read("/owt/services", "All services of conference management (limit, after)", AdminServices, _BAD),
-    read("/owt/services/{service}/rooms", "The rooms of a service (limit, after)", AdminRooms, _BAD),
+    read(
+        "/owt/services", "All services of conference management (limit, after, search)", AdminServices, _BAD
+    ),
+    read("/owt/services/{service}/rooms", "The rooms of a service (limit, after, search)", AdminRooms, _BAD),
     read("/owt/rooms/{room}", "A room with participants and streams", AdminWholeRoom, _MISSING),
     read("/loop/rooms", "All rooms by invitation (limit, after, search)", AdminInvitations, _BAD),
     read("/loop/rooms/{room}", "A room by invitation with its sessions", AdminWholeInvitation, _MISSING),
@@ -414,7 +417,7 @@ FACADES: Final = (
 )
 
 OWED: Final = (
-    read("/owed", "What is overdue; of one kind, what is due first (kind, limit)", AdminDues, _BAD),
+    read("/owed", "What is overdue or failed; of one kind, what is due first (kind, limit)", AdminDues, _BAD),
     read("/dead", "The dead letters, the newest first (limit, after, kind)", AdminLetters, _BAD),
     write("/dead/retry", "Have dead letters done again", AdminRetried, AdminChoice, _BAD),
     write("/dead/drop", "Forget dead letters", AdminDropped, AdminChoice, _BAD),

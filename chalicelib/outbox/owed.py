@@ -29,8 +29,11 @@ INSIST: Final = 3
 BACKOFF_S: Final = 2.0
 LONGEST_BACKOFF_S: Final = 300.0
 SWEEP_PAGE: Final = 100
-SHOWN: Final = 100
-"""So many of the rows that a sweep finds are named."""
+SHOWN: Final = 101
+"""So many of the rows that a sweep finds are named: one more than any list shows."""
+AHEAD_S: Final = 86400.0
+"""So far ahead the sweep looks for what failed and waits for another try."""
+LONGEST_REASON: Final = 200
 DEAD_KEPT_S: Final = 14 * 86400
 
 
@@ -39,6 +42,8 @@ class OwedRow(Owing):
 
     owner = UnicodeAttribute(attr_name="o", null=True)
     attempts = NumberAttribute(attr_name="a", default=0)
+    failed = UnicodeAttribute(null=True)
+    """Why it waits for another try; nothing while a worker has it, or where it waits for its first one."""
 
 
 class DeadRow(Item):
@@ -114,6 +119,7 @@ def owing(kind: str, key: Key, at: float) -> list[Action]:
         assign(OwedRow.due_at, at),
         assign(OwedRow.attempts, 0),
         assign(OwedRow.owner, None),
+        OwedRow.failed.remove(),
     ]
 
 
@@ -144,6 +150,7 @@ def claim(
                 cls.due_at.set(now + (usual_lease_s() if lease_s is None else lease_s)),
                 cls.owner.set(owner),
                 cls.attempts.set((cls.attempts | 0) + 1),
+                cls.failed.remove(),
                 *also,
             ],
             condition=cls.due.exists() & (cls.due_at <= now + early_s),
@@ -234,7 +241,11 @@ def postpone(
         writes.update(
             row.pk,
             row.sk,
-            actions=[OwedRow.due_at.set(clock.now() + delay), *also],
+            actions=[
+                OwedRow.due_at.set(clock.now() + delay),
+                OwedRow.failed.set(reason[:LONGEST_REASON]),
+                *also,
+            ],
             condition=mine(row),
         )
     except writes.Refused:
@@ -358,19 +369,23 @@ def work(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 class Due(NamedTuple):
-    """A row that owes: what, when it is due, and how often that was tried."""
+    """A row that owes: what, when it is due, how often that was tried, and why the last try failed."""
 
     kind: str
     at: float
     attempts: int
+    reason: str | None = None
 
 
 def _due(kind: str, row: OwedRow) -> Due:
-    return Due(kind, float(row.due_at or 0), int(row.attempts or 0))
+    return Due(kind, float(row.due_at or 0), int(row.attempts or 0), row.failed)
 
 
 class Overdue(NamedTuple):
-    """Rows that were due and not served: how many, for how long the oldest of them, and the oldest ones."""
+    """Rows that were due and not served: how many, and for how long the oldest of them.
+
+    `first` are the oldest of them, and behind them those that failed and wait for another try.
+    """
 
     rows: int
     oldest_s: float
@@ -383,7 +398,7 @@ def sweep() -> int:
 
 
 def overdue() -> Overdue:
-    """Kick every row that is due and has not been served; what there was."""
+    """Kick every row that is due and has not been served; what there was, and what waits for another try."""
     found, oldest = 0, 0.0
     first: list[Due] = []
     now = clock.now()
@@ -392,14 +407,16 @@ def overdue() -> Overdue:
             start = None
             while True:
                 rows, start = writes.query(
-                    OwedRow, partition, index=DUE_INDEX, until=now, limit=SWEEP_PAGE, start=start
+                    OwedRow, partition, index=DUE_INDEX, until=now + AHEAD_S, limit=SWEEP_PAGE, start=start
                 )
-                for row in rows:
+                late = [row for row in rows if float(row.due_at or 0) <= now]
+                for row in late:
                     kicks.kick(kind, Key(row.pk, row.sk), 0.0)
-                found += len(rows)
-                first = sorted([*first, *(_due(kind, row) for row in rows)], key=lambda due: due.at)[:SHOWN]
-                oldest = max([oldest, *(now - float(row.due_at or now) for row in rows)])
-                if start is None:
+                found += len(late)
+                seen = [*late, *(row for row in rows[len(late) :] if row.failed)]
+                first = sorted([*first, *(_due(kind, row) for row in seen)], key=lambda due: due.at)[:SHOWN]
+                oldest = max([oldest, *(now - float(row.due_at or now) for row in late)])
+                if start is None or len(late) < len(rows):
                     break
     metrics.OWED_ROWS.set(found)
     metrics.OWED_OLDEST_SECONDS.set(round(oldest, 3))

@@ -279,6 +279,7 @@ def test_one_kind_shows_what_is_due_first_now_or_later(admin: Stack):
         "kind": "a.kind",
         "at": int((now - 50) * 1000),
         "attempts": 3,
+        "reason": None,
         "overdue_s": late["overdue_s"],
     }
     assert 50 <= late["overdue_s"] < 110
@@ -313,10 +314,34 @@ def test_without_a_kind_it_is_what_the_last_sweep_found_by_one_read(
         ("a.kind", 104),
         ("a.kind", 103),
     ]
-    assert len(found["items"]) == 100
+    assert (len(found["items"]), found["more"]) == (100, True)
     assert abs(found["measured_at"] - now * 1000) < 60_000
     assert done(ask("GET", "/owed?limit=2"))["more"] is True
     assert [each["kind"] for each in done(ask("GET", "/owed?limit=2"))["items"]] == ["b.kind", "a.kind"]
+
+
+def test_what_failed_is_seen_until_its_next_try_with_the_reason_and_is_not_counted_as_late(
+    admin: Stack, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(owed, "kinds", lambda: ["a.kind"])
+    now = clock.now()
+    for name in ("fails", "is done just now", "failed before"):
+        owe("a.kind", now - 1, name)
+    for name in ("fails", "failed before"):
+        row = owed.claim(OwedRow, Key(name, "-"))
+        assert row is not None
+        owed.postpone("a.kind", row, "it answered 500", delay_s=20_000 if name == "fails" else 0)
+    for name in ("is done just now", "failed before"):
+        assert owed.claim(OwedRow, Key(name, "-"), early_s=1) is not None
+    owe("a.kind", now + 60, "waits for its first try")
+    app.tick(events.scheduled(), None)
+    found = done(ask("GET", "/owed"))
+
+    (seen,) = found["items"]
+    assert (seen["kind"], seen["attempts"], seen["reason"]) == ("a.kind", 1, "it answered 500")
+    assert abs(seen["at"] / 1000 - now - 20_000) < 60
+    assert (seen["overdue_s"], found["more"]) == (0.0, False)
+    assert done(ask("GET", "/overview"))["owed"] == {"rows": 0, "oldest_s": 0.0}
 
 
 # The function behind API Gateway

@@ -61,7 +61,7 @@ def _answer(call: Call, verb: str, done: Done) -> Reply:
 
 @route("GET", "/owed")
 def due(call: Call) -> Reply:
-    """What the last sweep found overdue; of one kind, what is due first now, be it later."""
+    """What the last sweep found late, or waiting for another try; of one kind, what is due first."""
     kind = _kind(call)
     limit = call.number("limit", paging.USUAL, 1, paging.MOST)
     now = clock.now()
@@ -86,5 +86,6 @@ def _due(each: Due, now: float) -> dict[str, Any]:
         "kind": each.kind,
         "at": int(each.at * 1000),
         "attempts": each.attempts,
+        "reason": each.reason,
         "overdue_s": round(max(0.0, now - each.at), 1),
     }
