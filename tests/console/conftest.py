@@ -43,6 +43,7 @@ def look(browser: Browser, stand_in: StandIn) -> Iterator[Opener]:
     for visitor in opened:
         assert visitor.problems == []
         assert visitor.hosts() <= {stand_in.url.removeprefix("http://")}
+    assert stand_in.odd == []
 
 
 def sign_in(visitor: Visitor, token: str = TOKEN) -> None:

@@ -6,6 +6,7 @@ failures, silence.  The walks that show that console and API fit are in test_wal
 
 import json
 import math
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -14,12 +15,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import msgspec
+
+from chalicelib.admin import door, operations
 from chalicelib.console import files
 
 TOKEN = "stand-in"
 FACADES = ("jitsi", "owt", "loop", "wcs", "sora")
 MINUTE_MS = 60_000
 STAGE = "local"
+AT_ONCE = 50
 
 
 class StandIn:
@@ -31,6 +36,8 @@ class StandIn:
         self.signed_in = False
         self.fail: dict[str, tuple[int, str]] = {}
         """Path below the prefix -> status and code of what is answered instead."""
+        self.odd: list[str] = []
+        """What it answered and the API cannot."""
         self.slow_s = 0.0
         self.seed()
 
@@ -62,16 +69,29 @@ class StandIn:
             {"id": "88d0c6a1b2f34c55", "name": "school-portal"},
         ]
         self.rooms: list[dict[str, Any]] = [
-            {"id": f"6a1f{at:04x}c2e8d70b", "name": name, "participants": people, "streams": people + 1}
+            {
+                "id": f"6a1f{at:04x}c2e8d70b",
+                "name": name,
+                "service": "5f2b1c0e9a7d4e30",
+                "participants": people,
+                "streams": people + 1,
+                "others": 0,
+                "participant_limit": None,
+                "input_limit": 20,
+            }
             for at, (name, people) in enumerate((("Consultation 1", 2), ("Consultation 2", 0), ("Staff", 7)))
         ]
         self.participants: list[dict[str, Any]] = [
-            {"id": f"p{at}d41c77e0", "user": user, "role": role}
+            {"id": f"p{at}d41c77e0", "user": user, "role": role, "permission": {"publish": {"audio": True}}}
             for at, (user, role) in enumerate((("Dr. Ito", "presenter"), ("Ms. Weber", "guest")))
         ]
         self.streams: list[dict[str, Any]] = [
-            {"id": "6a1f0000c2e8d70b-common", "type": "mixed", "owner": None, "source": None},
-            {"id": "41b7ce09d6", "type": "forward", "owner": "p0d41c77e0", "source": "webrtc"},
+            {"id": identity, "type": kind, "owner": owner, "source": source}
+            | {"views": ["common"], "audio": True, "video": True, "attributes": None, "arrived": arrived}
+            for identity, kind, owner, source, arrived in (
+                ("6a1f0000c2e8d70b-common", "mixed", None, None, None),
+                ("41b7ce09d6", "forward", "p0d41c77e0", "webrtc", now - 90_000),
+            )
         ]
         self.loop: list[dict[str, Any]] = [
             {
@@ -81,12 +101,21 @@ class StandIn:
                 "owner": "alex@example.org",
                 "participants": people,
                 "max_size": 5,
+                "created_at": now - 86_400_000,
                 "expires_at": now + 86_400_000 * 20,
             }
             for at, (token, name, people) in enumerate(
                 (("Qz4b", "Weekly review", 2), ("8hT1", "Interview", 0))
             )
         ]
+        session = {
+            "owner": False,
+            "event": None,
+            "sends": 1,
+            "receives": 1,
+            "non_conforming": 0,
+            "joined_at": now - 60_000,
+        }
         self.sessions: list[dict[str, Any]] = [
             {
                 "session_id": "s-3f9c2a",
@@ -94,6 +123,7 @@ class StandIn:
                 "state": "sendrecv",
                 "connections": 1,
                 "expires_at": now + 240_000,
+                **session,
             },
             {
                 "session_id": "s-77b01e",
@@ -101,6 +131,7 @@ class StandIn:
                 "state": "starting",
                 "connections": 0,
                 "expires_at": now + 280_000,
+                **session,
             },
         ]
         self.wcs: list[dict[str, Any]] = [
@@ -114,6 +145,15 @@ class StandIn:
                 "stale": age > 3600,
                 "ended": False,
                 "ending": False,
+                "video_codec": "H264",
+                "audio_codec": "opus",
+                "published": True,
+                "has_video": True,
+                "has_audio": True,
+                "width": 640,
+                "height": 480,
+                "bitrate": 512,
+                "created": now - 9_000_000,
             }
             for at, (name, status, age) in enumerate(
                 (
@@ -125,25 +165,23 @@ class StandIn:
         ]
         self.channels: dict[str, list[dict[str, Any]]] = {
             "lecture-7": [
-                {
-                    "connection_id": "C5K9Q",
-                    "client_id": "teacher",
-                    "role": "sendrecv",
-                    "metadata": {"name": "M. Sato", "hand": False},
-                    "metadata_bytes": 32,
-                },
-                {
-                    "connection_id": "T1XPD",
-                    "client_id": "student-12",
-                    "role": "recvonly",
-                    "metadata": {"name": "Kim", "hand": True},
-                    "metadata_bytes": 30,
-                },
+                connection("C5K9Q", "teacher", "sendrecv", {"name": "M. Sato", "hand": False}),
+                connection("T1XPD", "student-12", "recvonly", {"name": "Kim", "hand": True}),
             ]
         }
         self.owed: list[dict[str, Any]] = [
-            {"id": "o1", "kind": "owt.push", "at": now - 4_000, "attempts": 1, "overdue_s": 4},
-            {"id": "o2", "kind": "loop.room", "at": now - 620_000, "attempts": 6, "overdue_s": 620},
+            {
+                "kind": kind,
+                "at": now + at_s * 1000,
+                "attempts": tries,
+                "reason": why,
+                "overdue_s": max(0, -at_s),
+            }
+            for kind, at_s, tries, why in (
+                ("loop.room", -620, 6, None),
+                ("owt.push", -4, 1, None),
+                ("wcs.end", 200, 3, "the server answered 503"),
+            )
         ]
         self.dead: list[dict[str, Any]] = [
             {
@@ -189,6 +227,7 @@ class StandIn:
         now = int(time.time() * 1000)
         step_s = 600 if minutes > 60 else 60
         points: list[dict[str, Any]] = []
+        none = {"refused": 0, "hooks": 0}
         for at in range(minutes * 60 // step_s, 0, -1):
             when = now // MINUTE_MS * MINUTE_MS - at * step_s * 1000
             wave = 1 + math.sin(when / 1000 / (minutes * 8)) * 0.6
@@ -199,17 +238,24 @@ class StandIn:
                     "jitsi": {
                         "requests": round(46 * wave * scale),
                         "errors": 0,
+                        **none,
                         "waiting": round(1500 * wave),
                         "releases": 900 if at % 9 == 4 else 0,
                     },
-                    "owt": {"requests": round(31 * wave * scale), "errors": 2 if at % 7 == 3 else 0},
-                    "loop": {"requests": round((12 + 6 * math.cos(at)) * scale), "errors": 0},
+                    "owt": {"requests": round(31 * wave * scale), "errors": 2 if at % 7 == 3 else 0, **none},
+                    "loop": {"requests": round((12 + 6 * math.cos(at)) * scale), "errors": 0, **none},
                     "wcs": {
                         "requests": round((20 + 9 * math.sin(at / 2)) * scale),
                         "errors": 3 if at % 11 == 5 else 0,
+                        "refused": 0,
                         "hooks": round(18 * scale),
                     },
-                    "sora": {"requests": round(9 * wave * scale), "errors": 0, "hooks": round(5 * scale)},
+                    "sora": {
+                        "requests": round(9 * wave * scale),
+                        "errors": 0,
+                        "refused": 0,
+                        "hooks": round(5 * scale),
+                    },
                 }
             )
         last = points[-1]
@@ -218,6 +264,7 @@ class StandIn:
             "stage": STAGE,
             "version": "0.1.0",
             "step_s": step_s,
+            "measured_at": now,
             "facades": {
                 "jitsi": {**last["jitsi"], "waiting": self.waiting(), "conferences": len(self.conferences)},
                 **{name: last[name] for name in FACADES[1:]},
@@ -260,15 +307,20 @@ class StandIn:
             return 200, self.overview(int(query["minutes"]))
         if path == "conferences":
             found = [each for name, each in self.conferences.items() if search in name.lower()]
-            return 200, page([{**each, "waiting": sum(each["counts"])} for each in found], query)
+            listed = ("name", "watched", "live", "live_since", "live_until")
+            rows = [
+                {name: each[name] for name in listed} | {"waiting": sum(each["counts"])} for each in found
+            ]
+            return 200, page(rows, query)
         if path == "conference":
-            return (200, found_one) if (found_one := self.conferences.get(query["name"])) else (404, None)
+            found_one = self.conferences.get(query["name"])
+            return (200, {**found_one, "waiting": sum(found_one["counts"])}) if found_one else (404, None)
         if path == "conference/counts":
             row = self.conferences[query["name"]]
             counts = {shard: row["counts"][int(shard)] for shard in query["shards"].split(",")}
             return 200, {"live": row["live"], "live_since": row["live_since"], "counts": counts}
         if path.startswith("owt/services/"):
-            return 200, page(self.rooms, query)
+            return 200, page([each for each in self.rooms if search in each["name"].lower()], query)
         if path.startswith("owt/rooms/"):
             identity = unquote(path.rpartition("/")[2])
             room = next((each for each in self.rooms if each["id"] == identity), None)
@@ -280,16 +332,19 @@ class StandIn:
             found_channel = self.channels.get(query["id"])
             answer = {"channel_id": query["id"], "connections": found_channel, "next": None}
             return (404, None) if found_channel is None else (200, answer)
+        if path == "owed":
+            most = int(query.get("limit", 50))
+            rows, more = self.owed[:most], len(self.owed) > most
+            return 200, {"items": rows, "next": None, "more": more, "measured_at": int(time.time() * 1000)}
         lists: dict[str, list[dict[str, Any]]] = {
-            "owt/services": self.services,
-            "loop/rooms": self.loop,
+            "owt/services": [each for each in self.services if search in each["name"].lower()],
+            "loop/rooms": [each for each in self.loop if search in (each["name"] or "").lower()],
             "wcs/streams": [each for each in self.wcs if search in each["name"].lower()],
             "sora/channels": [
                 {"channel_id": name, "seen_at": int(time.time() * 1000)}
                 for name in self.channels
                 if search in name.lower()
             ],
-            "owed": self.owed,
             "dead": self.dead,
             "events": [each for each in self.events if wanted(each, query)],
         }
@@ -304,15 +359,51 @@ class StandIn:
             row["live_until"] = int(time.time() * 1000) + 7_200_000 if row["live"] else None
             if row["live"]:
                 row["counts"] = [0] * row["shards"]
-            return 200, {}
-        ids = {each["id"] for each in self.dead} if body.get("all") else set(body.get("ids", ()))
-        stays = (
-            {each["id"] for each in self.dead if not each["replayable"]} if path == "dead/retry" else set()
-        )
-        failed = [{"id": each, "reason": "cannot be retried"} for each in sorted(ids & stays)]
-        done = len(ids - stays)
-        self.dead = [each for each in self.dead if each["id"] not in ids - stays]
-        return 200, {"retried" if path == "dead/retry" else "dropped": done, "failed": failed, "more": False}
+            return 200, {"name": body["name"], "live": row["live"]}
+        named = body.get("ids") or [each["id"] for each in self.dead if each["replayable"]]
+        rows = {each["id"]: each for each in self.dead}
+        failed: list[dict[str, str]] = []
+        done: set[str] = set()
+        for each in named:
+            if each not in rows or (path == "dead/retry" and not rows[each]["replayable"]):
+                failed.append({"id": each, "reason": "cannot be retried"})
+            elif len(done) < AT_ONCE:
+                done.add(each)
+            else:
+                break
+        self.dead = [each for each in self.dead if each["id"] not in done]
+        more = len(done) + len(failed) < len(named)
+        verb = "retried" if path == "dead/retry" else "dropped"
+        return 200, {verb: len(done), "failed": failed, "more": more}
+
+
+def connection(identity: str, client: str, role: str, metadata: Any) -> dict[str, Any]:
+    """A connection of a channel."""
+    return {
+        "connection_id": identity,
+        "client_id": client,
+        "bundle_id": identity,
+        "role": role,
+        "session_id": None,
+        "door": None,
+        "created_at": None,
+        "metadata": metadata,
+        "metadata_bytes": len(json.dumps(metadata)),
+    }
+
+
+def unlike(method: str, path: str, value: Any) -> str:
+    """How a successful answer differs from what the API's operations promise, if it does."""
+    for each in operations.every():
+        template = re.sub(r"\{\w+\}", "[^/]+", each.path.removeprefix(f"{door.PREFIX}/"))
+        if each.method == method and re.fullmatch(template, path):
+            kind = next(answer for status, (_, answer) in each.answers.items() if status < 300)
+            try:
+                read = msgspec.to_builtins(msgspec.convert(value, kind or None))
+            except msgspec.ValidationError as error:
+                return f"{method} {path}: {error}"
+            return "" if read == value else f"{method} {path}: it has members that the contract has not"
+    return f"{method} {path}: there is no such operation"
 
 
 def wanted(event: dict[str, Any], query: dict[str, str]) -> bool:
@@ -360,6 +451,8 @@ class _Handler(BaseHTTPRequestHandler):
                 value = {
                     "error": {"code": {401: "unauthenticated", 404: "not_found"}[status], "message": "no"}
                 }
+            elif difference := unlike(self.command, path, value):
+                stand_in.odd.append(difference)
             answer = status, value
         body = b"" if answer[0] == 204 else json.dumps(answer[1]).encode()
         self.send(answer[0], body, {"Content-Type": "application/json", "x-request-id": "req-stand-in"})

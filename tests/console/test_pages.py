@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from tests.console.conftest import sign_in
 from tests.console.payloads import PAYLOADS
+from tests.console.stand_in import connection
 from tests.support.browser import NARROW
 from tests.support.counts import FULL
 
@@ -46,6 +47,9 @@ EMPTY = {
     "dead": "No dead letters",
     "events": "No events yet",
 }
+
+
+IDS = {"id", "media_session_id", "request_id"}
 
 
 def heading(page):
@@ -138,13 +142,80 @@ def test_a_search_without_a_match_says_so_and_one_with_a_match_narrows_the_list(
     page = visitor.page
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(5)
-    search = page.get_by_role("searchbox", name="Search conferences")
+    search = page.get_by_role("searchbox", name="Search by name")
     search.fill("town")
     expect(rows).to_have_count(2)
     assert "search=town" in page.url
     search.fill("nobody has this name")
     expect(page.get_by_text("Nothing found")).to_be_visible()
     search.fill("")
+    expect(rows).to_have_count(5)
+
+
+@pytest.mark.parametrize("place", [PLACES["service"], PLACES["wcs"]], ids=["service", "wcs"])
+def test_a_search_that_stands_is_asked_once_and_says_so(look, stand_in, place):
+    visitor = look()
+    page = visitor.page
+    page.clock.install()
+    page.goto(f"{stand_in.url}/console/{place}")
+    page.reload()
+    expect(page.locator("tbody tr")).to_have_count(3)
+    search = page.get_by_role("searchbox", name="Search by name")
+    search.fill("st")
+    page.clock.run_for(1_000)
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(1)
+    expect(search).to_be_focused()
+    assert page.url.startswith(f"{stand_in.url}/console/{place}")
+    expect(page.get_by_text("Updates pause while a search")).to_be_visible()
+    stand_in.requests.clear()
+    page.clock.run_for(90_000)
+    page.wait_for_timeout(200)
+    assert stand_in.requests == []
+    page.get_by_role("button", name="Refresh").click()
+    page.wait_for_timeout(200)
+    assert len(stand_in.requests) == 1
+    search.fill("")
+    page.clock.run_for(1_000)
+    expect(rows).to_have_count(3)
+    stand_in.requests.clear()
+    page.clock.run_for(21_000)
+    page.wait_for_timeout(200)
+    assert stand_in.requests != []
+
+
+def test_owed_work_shows_why_it_failed_its_next_try_and_that_there_is_more(look, stand_in):
+    visitor = look(PLACES["owed"])
+    page = visitor.page
+    row = page.locator("tbody tr").filter(has_text="wcs.end")
+    expect(row).to_contain_text("the server answered 503")
+    expect(row).to_contain_text(re.compile(r"in [34] min"))
+    expect(page.get_by_text("There are more.")).to_have_count(0)
+    stand_in.owed[:] = [stand_in.owed[0] | {"attempts": number} for number in range(101)]
+    page.get_by_role("button", name="Refresh").click()
+    expect(page.locator("tbody tr")).to_have_count(100)
+    expect(page.get_by_text("There are more.")).to_be_visible()
+
+
+def test_as_many_letters_as_are_chosen_are_retried_and_none_is_forgotten_when_that_fails(look, stand_in):
+    one = stand_in.dead[0]
+    stand_in.dead[:] = [one | {"id": f"d{number}", "reason": f"reason {number}"} for number in range(70)]
+    visitor = look(PLACES["dead"])
+    page = visitor.page
+    page.get_by_role("button", name="Show more").click()
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(70)
+    page.evaluate("[...document.querySelectorAll('tbody input')].slice(5).forEach(each => each.click())")
+    button = page.get_by_role("button", name="Retry chosen (65)")
+    stand_in.fail["dead/retry"] = (503, "unavailable")
+    button.click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.locator(".toast.failed")).to_be_visible()
+    page.get_by_role("button", name="Show more").click()
+    stand_in.fail.clear()
+    button.click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.get_by_text("Retried: 65.")).to_be_visible()
     expect(rows).to_have_count(5)
 
 
@@ -217,45 +288,35 @@ def test_hostile_names_and_metadata_stay_text(look, stand_in):
             "live": False,
             "live_since": None,
             "live_until": None,
-            "epoch": text,
+            "epoch": 1,
             "moderators": 0,
             "shards": 1,
             "counts": [1],
         }
-        for text in PAYLOADS[:50]
-    } | {text: {"name": text, "counts": [0], "live": False, "watched": False} for text in PAYLOADS[50:]}
+        for text in PAYLOADS
+    }
     for rows, field in (
         (stand_in.wcs, "name"),
         (stand_in.services, "name"),
         (stand_in.loop, "name"),
         (stand_in.dead, "reason"),
         (stand_in.events, "route"),
-        (stand_in.owed, "kind"),
+        (stand_in.owed, "reason"),
     ):
         sample = rows[0]
         rows[:] = [
-            sample
-            | {field: text, "id": str(at), "media_session_id": str(at), "at": now - at, "request_id": str(at)}
+            {**sample, **{name: str(at) for name in IDS & sample.keys()}, field: text}
+            | ({"at": now - at} if "at" in sample else {})
             for at, text in enumerate(PAYLOADS)
         ]
-    stand_in.channels = {
-        text: [
-            {
-                "connection_id": text,
-                "client_id": text,
-                "role": text,
-                "metadata": {text: text},
-                "metadata_bytes": 100,
-            }
-        ]
-        for text in PAYLOADS
-    }
+    stand_in.channels = {text: [connection(text, text, text, {text: text})] for text in PAYLOADS}
     visitor = look()
     page = visitor.page
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
     for name in LISTS:
         page.goto(f"{stand_in.url}/console/{PLACES[name]}")
-        page.get_by_role("button", name="Show more").click()
+        if name != "owed":
+            page.get_by_role("button", name="Show more").click()
         expect(page.locator("tbody tr")).to_have_count(60)
         shown = page.locator("tbody td.lead, tbody td[data-label='Reason']").all_text_contents()
         assert [text for text in PAYLOADS if not any(text in each for each in shown)] == [], name
@@ -348,6 +409,13 @@ def test_dead_letters_are_chosen_retried_and_dropped_and_what_stays_says_why(loo
     expect(rows).to_have_count(2)
     page.get_by_role("button", name="Retry all").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry all").click()
+    expect(rows).to_have_count(1)
+    stand_in.dead.append(stand_in.dead[0] | {"id": "d9", "kind": "owt.push", "replayable": True})
+    page.get_by_role("button", name="Refresh").click()
+    page.get_by_role("checkbox", name="Choose owt.push").check()
+    stand_in.dead.pop()
+    retry.click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
     expect(page.get_by_text("Not done: 1")).to_be_visible()
     expect(rows).to_have_count(1)
     page.get_by_role("checkbox").check()

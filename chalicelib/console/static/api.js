@@ -28,13 +28,18 @@ export function tell(change) {
 	for (const listener of listeners) listener();
 }
 
-export function useKnown() {
+/** Draw anew whenever these are told. */
+export function useTold(listeners) {
 	const [, again] = useState(0);
 	useEffect(() => {
 		const listener = () => again((n) => n + 1);
 		listeners.add(listener);
 		return () => listeners.delete(listener);
 	}, []);
+}
+
+export function useKnown() {
+	useTold(listeners);
 	return known;
 }
 
@@ -71,16 +76,15 @@ export async function call(method, path, { query, body, signal } = {}) {
 	tell({ online: true });
 	let value = null;
 	try {
-		value = text ? JSON.parse(text) : null;
+		if (text) value = JSON.parse(text);
 	} catch {
-		value = null; // a proxy's page, perhaps; the status says enough
+		// A proxy's page, perhaps; the status says enough.
 	}
 	if (answer.ok) return value;
-	const said = value?.error;
 	const error = new Refused(
 		answer.status,
-		typeof said?.code === "string" ? said.code : "",
-		typeof said?.message === "string" ? said.message : "",
+		String(value?.error?.code ?? ""),
+		String(value?.error?.message ?? ""),
 		answer.headers.get("x-request-id") || "",
 		Number(answer.headers.get("retry-after")) || 0,
 	);
@@ -177,12 +181,13 @@ export function usePoll(read, asked, paused = false) {
 	return { ...(state.asked === key ? state : { at: 0, error: null }), refresh };
 }
 
-/** A paged list: its first page stays fresh; from the second page on it stands until somebody asks. */
+/** A paged list: its first page stays fresh; more pages, or a search, stand until somebody asks. */
 export function useList(path, query = {}) {
 	const [more, setMore] = useState({ key: "", pages: [], busy: false, error: null });
 	const key = JSON.stringify([path, query]);
 	const extra = more.key === key ? more : { key, pages: [], busy: false, error: null };
-	const first = usePoll((signal) => call("GET", path, { query, signal }), [path, query], extra.pages.length > 0);
+	const standing = extra.pages.length > 0 || !!query.search;
+	const first = usePoll((signal) => call("GET", path, { query, signal }), [path, query], standing);
 	const last = extra.pages.at(-1) || first.data;
 	const refresh = () => {
 		setMore({ key, pages: [], busy: false, error: null });
@@ -200,11 +205,12 @@ export function useList(path, query = {}) {
 	return {
 		...first,
 		items: first.data && [first.data, ...extra.pages].flatMap((page) => page.items || page.connections),
-		next: last?.next || null,
+		next: last?.next,
+		more: last?.more,
 		onward,
 		refresh,
 		busy: extra.busy,
 		moreError: extra.error,
-		standing: extra.pages.length > 0,
+		standing,
 	};
 }

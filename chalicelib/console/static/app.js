@@ -159,7 +159,7 @@ function Shell({ session, online, again }) {
 		</header>
 		<main class="main" id="main" ref=${main}>
 			${!online && html`<${Notice} failed><p><strong>${t("state.offline")}</strong> ${t("state.offline.said")}</p><//>`}
-			<${Fence} key=${here.path}><${Page} key=${parent ? location.hash : here.path} given=${here.given} /><//>
+			<${Fence} key=${here.path}><${Page} key=${[here.path, here.given.name, here.given.id].join()} given=${here.given} /><//>
 		</main>
 		<${Toasts} />
 	</div>`;

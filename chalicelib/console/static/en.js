@@ -43,7 +43,7 @@ export const col = {
 	conference: "Conference",
 	connection: "Connection",
 	connections: "Connections",
-	due: "Due",
+	due: "Next try",
 	expires: "Expires",
 	facade: "System",
 	given_up: "Given up",
@@ -162,7 +162,6 @@ export const jitsi = {
 	empty: "No conferences",
 	"empty.hint": "A conference appears here when its first visitor waits.",
 	said: "Conferences whose visitors wait until a moderator goes live.",
-	search: "Search conferences",
 	seen: "Since you opened this page",
 	early: "The last count. Counting anew…",
 	counted: "Counted in parts: {count} shards every 15 seconds.",
@@ -172,14 +171,15 @@ export const jitsi = {
 };
 
 export const list = {
+	more: "There are more.",
+	search: "Search by name",
 	shown: "Shown: {count}",
-	standing: "Updates pause while more than one page is shown.",
+	standing: "Updates pause while a search or more than one page is shown.",
 };
 
 export const loop = {
 	empty: "No rooms",
 	"empty.hint": "A room appears here when somebody makes one, until it expires.",
-	search: "Search invitations",
 	nobody: "Nobody is in the room",
 	"nobody.hint": "Sessions appear here when somebody joins.",
 	said: "Rooms by invitation. Tokens admit whoever has them, so only their beginning is shown.",
@@ -224,7 +224,7 @@ export const overview = {
 export const owed = {
 	empty: "Nothing is owed",
 	"empty.hint": "Work usually waits for less than a second.",
-	said: "Work that is still to be done. After a process died a minute's delay is normal; more is not.",
+	said: "Work that is late, or failed and waits for its next try. After a process died a minute's delay is normal; more is not.",
 };
 
 export const owt = {
@@ -256,7 +256,6 @@ export const sora = {
 	"channel.empty.hint": "The last connection of this channel has ended.",
 	said: "Channels with their connections and metadata.",
 	large: "{bytes} bytes, too large to show",
-	search: "Search channels",
 };
 
 export const state = {
@@ -289,7 +288,6 @@ export const wcs = {
 	empty: "No streams",
 	"empty.hint": "A stream appears here when a media server reports it.",
 	said: "Streams of WCS media servers; stale ones were not heard of for too long.",
-	search: "Search streams",
 	ended: "ended",
 	ending: "to end",
 	stale: "stale",

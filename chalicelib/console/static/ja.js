@@ -43,7 +43,7 @@ export const col = {
 	conference: "会議",
 	connection: "接続",
 	connections: "接続数",
-	due: "予定時刻",
+	due: "次の試行",
 	expires: "有効期限",
 	facade: "システム",
 	given_up: "断念した時刻",
@@ -162,7 +162,6 @@ export const jitsi = {
 	empty: "会議はありません",
 	"empty.hint": "訪問者が待機すると表示されます。",
 	said: "ライブになるまで訪問者が待機する会議。",
-	search: "会議を検索",
 	seen: "ページを開いてからの推移",
 	early: "前回の値です。集計中…",
 	counted: "15 秒ごとに {count} シャードずつ順に数えます。",
@@ -172,14 +171,15 @@ export const jitsi = {
 };
 
 export const list = {
+	more: "ほかにもあります。",
+	search: "名前で検索",
 	shown: "表示件数：{count}",
-	standing: "複数ページの表示中は自動更新しません。",
+	standing: "検索中と複数ページの表示中は自動更新しません。",
 };
 
 export const loop = {
 	empty: "ルームはありません",
 	"empty.hint": "作成されると表示されます。",
-	search: "招待ルームを検索",
 	nobody: "ルームには誰もいません",
 	"nobody.hint": "参加すると表示されます。",
 	said: "招待制のルーム。トークンは先頭だけを表示します。",
@@ -224,7 +224,7 @@ export const overview = {
 export const owed = {
 	empty: "未処理の作業はありません",
 	"empty.hint": "通常は 1 秒もかからずに完了します。",
-	said: "完了していない作業。プロセス停止後の 1 分ほどの遅れは正常です。",
+	said: "遅れている作業と、失敗して次の試行を待つ作業。プロセス停止後の 1 分ほどの遅れは正常です。",
 };
 
 export const owt = {
@@ -256,7 +256,6 @@ export const sora = {
 	"channel.empty.hint": "最後の接続が終了しました。",
 	said: "チャネル、接続、メタデータ。",
 	large: "{bytes} バイト（大きいため非表示）",
-	search: "チャネルを検索",
 };
 
 export const state = {
@@ -289,7 +288,6 @@ export const wcs = {
 	empty: "ストリームはありません",
 	"empty.hint": "報告があると表示されます。",
 	said: "WCS メディアサーバーのストリーム。報告が途絶えたものは「古い」と示します。",
-	search: "ストリームを検索",
 	ended: "終了",
 	ending: "終了予定",
 	stale: "古い",

@@ -14,9 +14,9 @@ const LATE_S = 300;
 const MOST_IDS = 100;
 
 /** Change what the address says after `?`, without a new page. */
-function narrow(page, given) {
+function narrow(given) {
 	const kept = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
-	history.replaceState(null, "", link(page, kept));
+	history.replaceState(null, "", link(location.hash.slice(2).split("?")[0], kept));
 	dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
@@ -29,7 +29,7 @@ const column = (key, cell, more) => ({ key, label: t(`col.${key}`), cell, ...mor
 const numbered = (key, field = key) => column(key, (row) => number(row[field]), NUMBER);
 const dated = (key, field) => column(key, (row) => html`<${When} ms=${row[field]} />`);
 const named = (key, field = key) => column(key, (row) => html`<${Name}>${row[field] ?? "–"}<//>`);
-const coded = (key, field = key) => column(key, (row) => code(row[field]));
+const coded = (key, field = key, more) => column(key, (row) => code(row[field]), more);
 /** What leads a row: a link to its page, or just its name. */
 const linked = (key, page, given, name) =>
 	column(key, (row) => html`<a class="strong" href=${link(page, given(row))}><${Name}>${name(row)}<//></a>`, LEAD);
@@ -40,12 +40,12 @@ const BARE = { bare: true };
 
 function Facts({ facts }) {
 	return html`<dl class="facts body">
-		${facts.map(([label, value]) => html`<div key=${label}><dt>${label}</dt><dd>${value ?? "–"}</dd></div>`)}
+		${facts.map(([label, value]) => html`<div key=${label}><dt class="small muted">${label}</dt><dd>${value ?? "–"}</dd></div>`)}
 	</dl>`;
 }
 
 function Tile({ what, much, more, kind = "", href }) {
-	return html`<a class=${`panel tile ${kind}`} href=${href}><span class="what">${what}</span><span class="much">${much}</span><span class="more">${more}</span></a>`;
+	return html`<a class=${`panel tile ${kind}`} href=${href}><span class="small muted">${what}</span><span class="much">${much}</span><span class="small muted">${more}</span></a>`;
 }
 
 /** A panel with a heading: of whatever is in it, or of `rows` and what is said when there are none. */
@@ -63,10 +63,21 @@ function Listing({ page, path, query, given, search, title, crumbs, columns, row
 	const name = title || t(`nav.${page}`);
 	return html`<${Fragment}>
 		<${Head} title=${name} said=${t(`${page}.said`)} crumbs=${crumbs} poll=${list} />
-		${search && html`<div class="bar"><${Search} label=${t(`${page}.search`)} value=${sought} change=${(text) => narrow(page, { search: text })} /></div>`}
+		${search && html`<div class="bar"><${Search} label=${t("list.search")} value=${sought} change=${(text) => narrow({ ...given, search: text })} /></div>`}
 		<${List} list=${list} caption=${name} rowKey=${rowKey} columns=${columns} empty=${`${page}.empty`} searched=${!!sought} />
 	<//>`;
 }
+
+/** A page of one thing, which `name(data)` calls. */
+function One({ path, id = "", name, crumbs, children }) {
+	const poll = usePoll((signal) => call("GET", inside(path, id), { signal }), [path, id]);
+	return html`<${Fragment}>
+		<${Head} title=${(poll.data && name(poll.data)) || id || "–"} crumbs=${crumbs} poll=${poll} />
+		<${Polled} poll=${poll}>${(data) => html`<div class="stack">${children(data)}</div>`}<//>
+	<//>`;
+}
+
+const inside = (path, id = "") => `${path}/${encodeURIComponent(id)}`;
 
 /* Overview */
 
@@ -193,35 +204,26 @@ function Conference({ given }) {
 		// Visitors are let in over a moment; these few looks show them go.
 		for (const ms of [0, 1_000, 3_000, 8_000]) setTimeout(poll.refresh, ms);
 	};
-	const golive = (waiting) =>
+	const change = (verb, text) =>
 		setAsk({
-			title: t("golive.title", { name }),
-			text: waiting ? t("golive.text", { count: number(waiting) }) : t("golive.text.none"),
-			yes: t("act.golive"),
+			title: t(`${verb}.title`, { name }),
+			text,
+			yes: t(`act.${verb}`),
+			danger: verb === "clear",
 			act: async () => {
-				await call("POST", "conference/golive", { body: { name } });
-				say(t("golive.done"));
+				await call("POST", `conference/${verb}`, { body: { name } });
+				say(t(`${verb}.done`));
 				afterwards();
 			},
 		});
-	const clear = () =>
-		setAsk({
-			title: t("clear.title", { name }),
-			text: t("clear.text"),
-			yes: t("act.clear"),
-			danger: true,
-			act: async () => {
-				await call("POST", "conference/clear", { body: { name } });
-				say(t("clear.done"));
-				afterwards();
-			},
-		});
+	const golive = (waiting) => change("golive", waiting ? t("golive.text", { count: number(waiting) }) : t("golive.text.none"));
+	const clear = () => change("clear", t("clear.text"));
 	return html`<${Fragment}>
 		<${Head} title=${name || "–"} crumbs=${[[t("nav.jitsi"), "#/jitsi"]]} poll=${poll} />
 		<${Polled} poll=${shown}>
 			${(data) => {
 				const waiting = sum(data.counts);
-					return html`<div class="stack">
+				return html`<div class="stack">
 					<div class="queue">
 						<section class="panel"><div class="body">
 							<div class="pills">${liveness(data)} ${data.watched && html`<${Pill}>${t("jitsi.watched")}<//>`}</div>
@@ -256,7 +258,7 @@ function Conference({ given }) {
 /* Conference management */
 
 function Services({ given }) {
-	return html`<${Listing} page="owt" path="owt/services" given=${given}
+	return html`<${Listing} page="owt" path="owt/services" given=${given} search
 		columns=${[
 			linked("service", "service", ({ id, name }) => ({ id, name }), nameOf),
 			coded("id"),
@@ -264,7 +266,7 @@ function Services({ given }) {
 }
 
 function Service({ given }) {
-	return html`<${Listing} page="owt.rooms" path=${`owt/services/${encodeURIComponent(given.id || "")}/rooms`} given=${given}
+	return html`<${Listing} page="owt.rooms" path=${`${inside("owt/services", given.id)}/rooms`} given=${given} search
 		title=${given.name || given.id} crumbs=${[[t("nav.owt"), "#/owt"]]}
 		columns=${[
 			linked("room", "room", ({ id }) => ({ id, service: given.id, from: given.name }), nameOf),
@@ -275,28 +277,23 @@ function Service({ given }) {
 }
 
 function Room({ given }) {
-	const poll = usePoll((signal) => call("GET", `owt/rooms/${encodeURIComponent(given.id || "")}`, { signal }), ["room", given.id]);
 	const crumbs = [[t("nav.owt"), "#/owt"]];
 	if (given.service) crumbs.push([given.from || given.service, link("service", { id: given.service, name: given.from || "" })]);
-	return html`<${Fragment}>
-		<${Head} title=${poll.data?.room.name || given.id || "–"} crumbs=${crumbs} poll=${poll} />
-		<${Polled} poll=${poll}>
-			${(data) => html`<div class="stack">
-				<${Section} title=${t("owt.participants")} rows=${data.participants} more=${data.more} empty="owt.nobody"
-					columns=${[
-						leading("user", (row) => row.user || row.id),
-						named("role"),
-						coded("id"),
-					]} />
-				<${Section} title=${t("owt.streams")} rows=${data.streams} more=${data.more} empty="owt.silent"
-					columns=${[
-						column("stream", (row) => code(row.id), LEAD),
-						column("type", (row) => html`<${Pill}>${row.type}<//>`),
-						named("owner"),
-						named("source"),
-					]} />
-			</div>`}
-		<//>
+	return html`<${One} path="owt/rooms" id=${given.id} name=${(data) => data.room.name} crumbs=${crumbs}>
+		${(data) => html`
+			<${Section} title=${t("owt.participants")} rows=${data.participants} more=${data.more} empty="owt.nobody"
+				columns=${[
+					leading("user", (row) => row.user || row.id),
+					named("role"),
+					coded("id"),
+				]} />
+			<${Section} title=${t("owt.streams")} rows=${data.streams} more=${data.more} empty="owt.silent"
+				columns=${[
+					coded("stream", "id", LEAD),
+					column("type", (row) => html`<${Pill}>${row.type}<//>`),
+					named("owner"),
+					named("source"),
+				]} />`}
 	<//>`;
 }
 
@@ -315,27 +312,22 @@ function LoopRooms({ given }) {
 const LOOP_KINDS = { sendrecv: "good", starting: "warn", "half-duplex": "warn", cleanup: "warn" };
 
 function Invitation({ given }) {
-	const poll = usePoll((signal) => call("GET", `loop/rooms/${encodeURIComponent(given.id || "")}`, { signal }), ["invitation", given.id]);
-	return html`<${Fragment}>
-		<${Head} title=${poll.data?.name || poll.data?.token || given.id || "–"} crumbs=${[[t("nav.loop"), "#/loop"]]} poll=${poll} />
-		<${Polled} poll=${poll}>
-			${(data) => html`<div class="stack">
-				<${Section} title=${t("word.details")}><${Facts} facts=${[
-					[t("col.token"), code(data.token)],
-					[t("col.owner"), html`<${Name}>${data.owner ?? "–"}<//>`],
-					[t("fact.size"), number(data.max_size)],
-					[t("col.expires"), html`<${When} ms=${data.expires_at} />`],
-				]} /><//>
-				<${Section} title=${t("loop.sessions")} rows=${data.sessions} rowKey=${(row) => row.session_id} empty="loop.nobody"
-					columns=${[
-						leading("user", (row) => row.name || row.session_id),
-						column("state", (row) => html`<${Pill} kind=${LOOP_KINDS[row.state] || ""}>${row.state}<//>`),
-						numbered("connections"),
-						dated("expires", "expires_at"),
-						coded("id", "session_id"),
-					]} />
-			</div>`}
-		<//>
+	return html`<${One} path="loop/rooms" id=${given.id} name=${(data) => data.name || data.token} crumbs=${[[t("nav.loop"), "#/loop"]]}>
+		${(data) => html`
+			<${Section} title=${t("word.details")}><${Facts} facts=${[
+				[t("col.token"), code(data.token)],
+				[t("col.owner"), html`<${Name}>${data.owner ?? "–"}<//>`],
+				[t("fact.size"), number(data.max_size)],
+				[t("col.expires"), html`<${When} ms=${data.expires_at} />`],
+			]} /><//>
+			<${Section} title=${t("loop.sessions")} rows=${data.sessions} rowKey=${(row) => row.session_id} empty="loop.nobody"
+				columns=${[
+					leading("user", (row) => row.name || row.session_id),
+					column("state", (row) => html`<${Pill} kind=${LOOP_KINDS[row.state] || ""}>${row.state}<//>`),
+					numbered("connections"),
+					dated("expires", "expires_at"),
+					coded("id", "session_id"),
+				]} />`}
 	<//>`;
 }
 
@@ -384,12 +376,13 @@ function Channel({ given }) {
 /* What is owed, and what could not be done */
 
 function Owed({ given }) {
-	return html`<${Listing} page="owed" path="owed" given=${given} rowKey=${(row) => row.id ?? `${row.kind} ${row.at} ${row.attempts}`}
+	return html`<${Listing} page="owed" path="owed" query=${{ limit: 100 }} given=${given} rowKey=${JSON.stringify}
 		columns=${[
-			column("kind", (row) => code(row.kind), LEAD),
+			coded("kind", "kind", LEAD),
 			dated("due", "at"),
 			column("overdue", (row) => (row.overdue_s > 0 ? html`<span class=${row.overdue_s > LATE_S ? "warn" : ""}>${span(row.overdue_s)}</span>` : "–"), NUMBER),
 			numbered("attempts"),
+			named("reason"),
 		]} />`;
 }
 
@@ -401,30 +394,46 @@ function Dead() {
 	const items = list.items || [];
 	const known = items.filter((row) => chosen.has(row.id));
 	const retryable = known.filter((row) => row.replayable);
-	const turn = (id) => {
-		const next = new Set(chosen);
-		if (!next.delete(id)) next.add(id);
-		setChosen(next);
+	const turn = (id) =>
+		setChosen((before) => {
+			const next = new Set(before);
+			if (!next.delete(id)) next.add(id);
+			return next;
+		});
+	/** Those of these ids, some at a time, or all that can be; what is left when one call fails stays chosen. */
+	const act = async (verb, ids) => {
+		let [count, failed, rest] = [0, [], ids];
+		let answer, step;
+		try {
+			do {
+				answer = await call("POST", `dead/${verb}`, { body: ids ? { ids: rest.slice(0, MOST_IDS) } : { all: true } });
+				step = (answer.retried ?? answer.dropped) + answer.failed.length;
+				count += step - answer.failed.length;
+				failed = [...failed, ...answer.failed];
+				rest = rest?.slice(step);
+			} while (step && rest?.length);
+		} finally {
+			setChosen(new Set([...chosen].filter((id) => rest?.includes(id) || !ids?.includes(id))));
+			setLeft(failed);
+			list.refresh();
+			if (answer) say(t(verb === "drop" ? "dead.dropped" : "dead.retried", { count: number(count) }) + (answer.more ? ` ${t("dead.more")}` : ""));
+		}
 	};
-	const act = (path, body, done) => async () => {
-		const answer = await call("POST", path, { body });
-		setChosen(new Set());
-		setLeft(answer.failed || []);
-		say(t(done, { count: number(answer.retried ?? answer.dropped ?? 0) }) + (answer.more ? ` ${t("dead.more")}` : ""));
-		list.refresh();
-	};
-	const retry = (rows) =>
-		setAsk({ title: t("dead.retry.title", { count: number(rows.length) }), text: t("dead.retry.text"), yes: t("act.retry"), act: act("dead/retry", { ids: rows.slice(0, MOST_IDS).map((row) => row.id) }, "dead.retried") });
-	const retryAll = () => setAsk({ title: t("dead.all.title"), text: t("dead.retry.text"), yes: t("act.retry_all"), act: act("dead/retry", { all: true }, "dead.retried") });
-	const drop = () =>
-		setAsk({ title: t("dead.drop.title", { count: number(known.length) }), text: t("dead.drop.text"), yes: t("act.drop"), danger: true, act: act("dead/drop", { ids: known.slice(0, MOST_IDS).map((row) => row.id) }, "dead.dropped") });
+	const confirm = (verb, rows) =>
+		setAsk({
+			title: rows ? t(`dead.${verb}.title`, { count: number(rows.length) }) : t("dead.all.title"),
+			text: t(`dead.${verb}.text`),
+			yes: t(rows ? `act.${verb}` : "act.retry_all"),
+			danger: verb === "drop",
+			act: () => act(verb, rows?.map((row) => row.id)),
+		});
 	return html`<${Fragment}>
 		<${Head} title=${t("nav.dead")} said=${t("dead.said")} poll=${list} />
 		${items.length > 0 &&
 		html`<div class="bar" role="group" aria-label=${t("dead.actions")}>
-			<button class="button primary" disabled=${!retryable.length} onClick=${() => retry(retryable)}>${t("act.retry_chosen", { count: number(retryable.length) })}</button>
-			<button class="button danger" disabled=${!known.length} onClick=${drop}>${t("act.drop_chosen", { count: number(known.length) })}</button>
-			<button class="button" onClick=${retryAll}>${t("act.retry_all")}</button>
+			<button class="button primary" disabled=${!retryable.length} onClick=${() => confirm("retry", retryable)}>${t("act.retry_chosen", { count: number(retryable.length) })}</button>
+			<button class="button danger" disabled=${!known.length} onClick=${() => confirm("drop", known)}>${t("act.drop_chosen", { count: number(known.length) })}</button>
+			<button class="button" onClick=${() => confirm("retry")}>${t("act.retry_all")}</button>
 		</div>`}
 		${left.length > 0 &&
 		html`<${Notice} failed><div><p>${t("dead.left", { count: number(left.length) })}</p><ul>${left.slice(0, 5).map((each) => html`<li key=${each.id}><code>${each.id}</code> ${each.reason}</li>`)}</ul></div><//>`}
@@ -432,12 +441,12 @@ function Dead() {
 			empty="dead.empty"
 			columns=${[
 				column("chosen", (row) => html`<input type="checkbox" checked=${chosen.has(row.id)} aria-label=${t("dead.choose", row)} onChange=${() => turn(row.id)} />`, BARE),
-				column("kind", (row) => code(row.kind), LEAD),
+				coded("kind", "kind", LEAD),
 				named("reason"),
 				numbered("attempts"),
 				dated("given_up", "at"),
 				column("action", (row) => (row.replayable
-					? html`<button class="button tiny" aria-label=${t("dead.retry.one", row)} onClick=${() => retry([row])}>${t("act.retry")}</button>`
+					? html`<button class="button tiny" aria-label=${t("dead.retry.one", row)} onClick=${() => confirm("retry", [row])}>${t("act.retry")}</button>`
 					: html`<span class="muted small">${t("dead.final")}</span>`), BARE),
 			]} />
 		<${Confirm} ask=${ask} done=${() => setAsk(null)} />
@@ -452,7 +461,7 @@ function Events({ given }) {
 	const { request_id = "", facade = "", errors = "" } = given;
 	const query = { request_id, facade, errors };
 	const list = useList("events", query);
-	const change = (more) => narrow("events", { ...query, ...more });
+	const change = (more) => narrow({ ...query, ...more });
 	return html`<${Fragment}>
 		<${Head} title=${t("nav.events")} said=${t("events.said")} poll=${list} />
 		<div class="bar">

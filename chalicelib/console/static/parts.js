@@ -1,6 +1,6 @@
 // What pages are made of: icons, states, tables, dialogs, messages.
 
-import { Refused, Unreached, useKnown } from "./api.js";
+import { Refused, Unreached, useKnown, useTold } from "./api.js";
 import { useEffect, useRef, useState } from "./hooks.js";
 import htm from "./htm.js";
 import { Fragment, h } from "./preact.js";
@@ -191,10 +191,11 @@ export function List({ list, caption, columns, rowKey, empty, searched }) {
 			${list.items.length === 0
 				? html`<${Empty} words=${searched ? "empty.search" : empty} />`
 				: html`<${Table} caption=${caption} columns=${columns} rows=${list.items} rowKey=${rowKey} />`}
-			${(list.next || list.standing) &&
+			${(list.next || list.standing || list.more) &&
 			html`<div class="foot">
 				<span>${t("list.shown", { count: number(list.items.length) })}</span>
 				${list.standing && html`<span>${t("list.standing")}</span>`}
+				${list.more && html`<span>${t("list.more")}</span>`}
 				${list.moreError && html`<span class="error-text" role="alert">${explain(list.moreError)}</span>`}
 				${list.next &&
 				html`<button class="button" disabled=${list.busy} onClick=${list.onward}>
@@ -262,23 +263,19 @@ const toasts = { list: [], listeners: new Set(), last: 0 };
 /** Tell the reader what came of something: what failed stays until it is closed. */
 export function say(text, failed = false) {
 	const toast = { id: ++toasts.last, text, failed };
-	toasts.list = [...toasts.list.slice(-3), toast];
-	for (const listener of toasts.listeners) listener();
+	show([...toasts.list.slice(-3), toast]);
 	if (!failed) setTimeout(() => unsay(toast.id), 6000);
 }
 
-function unsay(id) {
-	toasts.list = toasts.list.filter((each) => each.id !== id);
+const unsay = (id) => show(toasts.list.filter((each) => each.id !== id));
+
+function show(list) {
+	toasts.list = list;
 	for (const listener of toasts.listeners) listener();
 }
 
 export function Toasts() {
-	const [, again] = useState(0);
-	useEffect(() => {
-		const listener = () => again((n) => n + 1);
-		toasts.listeners.add(listener);
-		return () => toasts.listeners.delete(listener);
-	}, []);
+	useTold(toasts.listeners);
 	return html`<div class="toasts" role="status" aria-live="polite">
 		${toasts.list.map(
 			(each) =>
