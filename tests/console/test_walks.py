@@ -5,21 +5,25 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from playwright.sync_api import expect
 
 from chalicelib import settings
 from chalicelib.jitsi import store as queue
+from chalicelib.outbox.owed import OwedRow
 from chalicelib.owt.store import rooms, services
 from chalicelib.realtime import fronts
 from chalicelib.realtime.subscriptions import SubscriptionRow
-from chalicelib.store import writes
+from chalicelib.store import keys, writes
 from infra.children import Gateway
 from tests.admin.api import TOKEN, hashed
 from tests.conftest import GatewayFactory
 from tests.console.conftest import sign_in
+from tests.loop.api import register
 from tests.owt import documents
+from tests.sora import api as sora
 from tests.support import receiver
 from tests.support.browser import Visitor
 from tests.support.clients import ROOM, visitor
@@ -154,6 +158,51 @@ def test_events_of_all_systems_are_found_by_the_id_of_their_request(window, ours
     expect(page.get_by_role("searchbox")).to_have_value(identity)
 
 
+def reads(window: Visitor, text: str) -> bool:
+    """Whether a text is to be read on the page."""
+    return text in window.page.locator("main").inner_text()
+
+
+def first_view(window: Visitor, address: str, selector: str) -> float:
+    """After how many seconds a page shows something, in a browser that has a session and nothing else."""
+    browser = window.context.browser
+    assert browser is not None
+    fresh = Visitor(browser, storage_state=window.context.storage_state())
+    try:
+        began = time.monotonic()
+        fresh.page.goto(address)
+        fresh.page.locator(selector).first.wait_for()
+        took = time.monotonic() - began
+        assert any(each.endswith("/uplot.js") for each in fresh.requests)
+        assert fresh.problems == []
+        return took
+    finally:
+        fresh.close()
+
+
+def test_every_kind_of_room_and_what_is_owed_is_opened_from_its_list(window, ours, entered, monkeypatch):
+    monkeypatch.setenv("ADMIN_TOKENS", f"ops:{hashed(TOKEN)}")
+    settings.reset()  # names are noted where there are operators
+    rooms.create(services.the_super_service().id, documents.room(name="Ward 7").document, check_service=False)
+    answer = register().post("/rooms", {"roomName": "Review", "maxSize": 2, "roomOwner": "Ada"})
+    assert answer.status == 201
+    sora.come()
+    due = keys.due("wcs.end", "walk")
+    writes.put(OwedRow("walk", "-", due=due, due_at=time.time() + 3_000, attempts=2, failed="it was busy"))
+    page = window.page
+    for link, steps, seen in (
+        ("Services", ("superService", "Ward 7"), "Nobody is in the room"),
+        ("Invitations", ("Review",), "Ada"),
+        ("Channels", (sora.CHANNEL,), sora.CONNECTION),
+        ("Owed work", (), "it was busy"),
+    ):
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=link).click()
+        for step in steps:
+            page.get_by_role("link", name=step, exact=True).click()
+        until(window, partial(reads, window, seen))
+        assert window.findings() == [], link
+
+
 def test_pages_of_a_busy_stage_are_there_within_a_second(window, ours, entered, monkeypatch):
     """Under 10,000 who wait and 1,000 rooms.  Whatever else keeps the machine busy makes a second longer."""
     second = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
@@ -192,12 +241,10 @@ def test_pages_of_a_busy_stage_are_there_within_a_second(window, ours, entered, 
     ):
         took: list[float] = []
         while not took or (min(took) > second and len(took) < 5):
-            page.goto("about:blank")
-            began = time.monotonic()
-            page.goto(f"{ours.http}/console/{address}")
-            page.locator(selector).first.wait_for()
-            took.append(time.monotonic() - began)
+            took.append(first_view(window, f"{ours.http}/console/{address}", selector))
+        print(f"the first view of {address} took {min(took):.2f} s; a second was {second:.2f} s")
         assert min(took) <= second, (address, took)
+    page.goto(f"{ours.http}/console/#/service?id={service}")
     expect(page.locator("tbody tr")).to_have_count(50)
     page.goto(f"{ours.http}/console/{place}")
     until(window, lambda: page.locator("#waiting").inner_text() == f"{waiting:,}")
