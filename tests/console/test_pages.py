@@ -175,6 +175,16 @@ def test_a_search_that_stands_is_asked_once_and_says_so(look, stand_in, place):
     page.get_by_role("button", name="Refresh").click()
     page.wait_for_timeout(200)
     assert len(stand_in.requests) == 1
+    path = stand_in.requests[0].removeprefix("GET ")
+    stand_in.fail[path] = (503, "unavailable")
+    search.fill("sta")
+    page.clock.run_for(1_000)
+    expect(page.get_by_role("alert")).to_contain_text("Storage does not answer right now.")
+    stand_in.requests.clear()
+    page.clock.run_for(90_000)
+    page.wait_for_timeout(200)
+    assert stand_in.requests == []
+    stand_in.fail.clear()
     search.fill("")
     page.clock.run_for(1_000)
     expect(rows).to_have_count(3)

@@ -135,7 +135,7 @@ export function usePoll(read, asked, paused = false) {
 		};
 		const look = async (wanted) => {
 			if (mine.over || (mine.busy && !wanted)) return;
-			if (held.current.paused && !wanted && mine.shown.at) return plan(every);
+			if (held.current.paused && !wanted && (mine.shown.at || mine.shown.error instanceof Refused)) return plan(every);
 			if (mine.busy) {
 				mine.abort.abort();
 				mine.abort = new AbortController();
