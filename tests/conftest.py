@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 from moto import backend_index, mock_aws
 from moto.backends import get_backend
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core import DEFAULT_ACCOUNT_ID, serialize
 from playwright.sync_api import Browser
 
 from chalicelib import settings
@@ -51,6 +51,20 @@ hypothesis.settings.register_profile(
 )
 
 
+_any_structure = serialize.BaseJSONSerializer._serialize_type_structure
+
+
+def _structure(self: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
+    """Serialize as moto does, but look for the one type that a value of DynamoDB has, not for all ten."""
+    if not key or shape.name != "AttributeValue" or type(value) is not dict:
+        _any_structure(self, serialized, value, shape, key)
+        return
+    wrapper = self.MAP_TYPE()
+    for name, member in value.items():
+        self._serialize(wrapper, member, shape.members[name], name)
+    self._default_serialize(serialized, wrapper, shape, key)
+
+
 def pytest_configure() -> None:
     """Forget what the machine's environment would decide, and close the way out."""
     remember(os.environ)
@@ -69,6 +83,7 @@ def pytest_configure() -> None:
     # Moto announces every service of AWS at each start, and looks through all of them at each request.
     known = backend_index.backend_url_patterns
     known[:] = [(service, pattern) for service, pattern in known if service in ON_MOTO]
+    serialize.BaseJSONSerializer._serialize_type_structure = _structure
     network.guard()
     grants.begin()
 
