@@ -5,12 +5,10 @@ So it makes the template and its own part of the zip, and everything else is don
 """
 
 import argparse
-import compileall
 import functools
 import gzip
 import json
 import os
-import py_compile
 import shutil
 import ssl
 import subprocess
@@ -429,24 +427,8 @@ def compile_all(folder: Path, python: str = sys.executable) -> None:
     """
     for stale in folder.rglob("__pycache__"):
         remove(stale)
-    program = "import sys; from infra.package import compile_here; sys.exit(not compile_here(sys.argv[1]))"
-    environ = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
-    run([python, "-c", program, str(folder)], ROOT, environ, "compileall")
-
-
-def compile_here(folder: str) -> bool:
-    """Compile a folder in this process."""
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    done = compileall.compile_dir(
-        folder,
-        maxlevels=50,
-        quiet=1,
-        stripdir=folder,
-        prependdir=IN_LAMBDA,
-        invalidation_mode=mode,
-        workers=1,
-    )
-    return bool(done)
+    program = [python, "-P", "-S", str(ROOT / "infra" / "bytecode.py")]
+    run([*program, str(folder), IN_LAMBDA], ROOT, os.environ | {"PYTHONHASHSEED": "0"}, "compileall")
 
 
 def compiled_share(names: list[str], build: Build | None = None) -> float:

@@ -19,13 +19,12 @@ from chalicelib.store import keys, writes
 from infra.credentials import Credentials
 from tests.conftest import GatewayFactory, Stack
 from tests.support.clients import http_call
-from tests.support.counts import full
+from tests.support.counts import a_second, full
 
 TOKEN: Final = "a-token-of-the-operators-of-this-test"
 TOKENS: Final = f"ops:{hashlib.sha256(TOKEN.encode()).hexdigest()}"
 PREFIX: Final = "/admin/v1"
 BATCHES: Final = 8
-FIRST_VIEW_S: Final = 1.0
 TRIES: Final = 5
 
 
@@ -159,9 +158,9 @@ def test_a_first_look_at_ten_thousand_who_wait_and_a_thousand_rooms_takes_a_seco
             status, found[path] = ask(running.http, "GET", path)
             best = min(best, time.monotonic() - began)
             assert status == 200, (path, found[path])
-            if best <= FIRST_VIEW_S:
+            if best <= a_second():
                 break
-        if best > FIRST_VIEW_S:
+        if best > a_second():
             slow[path] = best
 
     assert slow == {}

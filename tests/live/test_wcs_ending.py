@@ -15,7 +15,7 @@ from tests.support.receiver import Receiver, answering
 from tests.wcs.server import NODE, event, kept, spell
 from tests.wcs.test_races import Far
 
-WAIT_S = 30.0
+WAIT_S = 90.0  # a lease of somebody whom storage did not answer, and more
 ROUNDS = full(3, 40)
 LOGIN = "ops:canary"
 BODY = b'{"mediaSessionId":"56141d10-fddc-11e6-ac3a-4d67d5b3360d"}'
