@@ -348,8 +348,10 @@ class Room(RuleBasedStateMachine):
                 one.reports,
                 one.wrong,
             )
-        recent = [each for each in self.people if (each.ended(self.now) or self.now) > self.now - KEPT_S]
-        wanted = {each.name for each in recent[-20:]} | {each.name for each in self.living()}
+        ends = [(each.name, at) for each in self.people if (at := each.ended(self.now)) is not None]
+        last = {name for name, at in ends if sum(other >= at for _, other in ends) <= 20}
+        recent = {name for name, at in ends if at > self.now - KEPT_S}
+        wanted = last & recent | {each.name for each in self.living()}
         assert wanted <= {each["displayName"] for each in found}
 
 
