@@ -1,10 +1,11 @@
 """What to write where once a stack is there: addresses, and lines for the files of others."""
 
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
 
+from chalicelib.store import aws
 from infra.endpoints import base_path
 
 EXAMPLE = "queue.example.com"
@@ -46,8 +47,7 @@ class Site(NamedTuple):
     @property
     def region(self) -> str:
         """The region that the stack is in; "" where its addresses do not say it."""
-        found = re.search(r"\.execute-api\.([a-z0-9-]+)\.", self.management)
-        return found[1] if found else ""
+        return aws.region_of(urlsplit(self.management).hostname or "")
 
 
 def site(

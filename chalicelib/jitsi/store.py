@@ -34,7 +34,6 @@ EPOCH_KEPT_S: Final = 48 * 3600
 """A live record outlives every row of its epochs (24 h at most), or an epoch would come again."""
 
 CACHED: Final = 10_000
-READ: Final = 100
 """So many rows are read in one call."""
 FRESH_S: Final = 5.0
 
@@ -535,10 +534,8 @@ def owe_page(row: PageRow) -> bool:
 
 def look_on(names: Sequence[str], *, consistent: bool = False) -> list[tuple[Live, WatchRow | None]]:
     """The states of conferences and whether each is watched, for who looks on.  Raises `Unavailable`."""
-    found: dict[tuple[str, str], writes.Raw] = {}
     wanted = [key for name in names for key in (live_key(name), keys.watch(keys.conference(name)))]
-    for at in range(0, len(wanted), READ):
-        found |= writes.get_many(wanted[at : at + READ], consistent=consistent)
+    found = writes.get_all(wanted, consistent)
     return [
         (
             live_of(found.get(live_key(name))),

@@ -39,7 +39,6 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 NOTHING: Final = hashlib.sha256(b"").hexdigest()
 
 _plain_id = re.compile(r"([A-Za-z0-9_.~-]+)(=*)")
-_regional = re.compile(r"[^.]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 _plain_base = re.compile(r"(/[A-Za-z0-9_.~@%-]+)*")
 
 
@@ -171,8 +170,7 @@ class Connections:
                 raise Unavailable("there is no secret to sign a gateway's calls with")
             signed = Signed(GatewayHmac(self._secret, address.base), FOREVER, FOREVER)
             return Route(address, lambda: signed)
-        regional, provider = _regional.fullmatch(address.host), self._credentials
-        region = regional[1] if regional else self._region
+        region, provider = aws.region_of(address.host) or self._region, self._credentials
 
         def sign() -> Signed:
             found = provider()

@@ -16,6 +16,8 @@ USER_AGENT = f"foyer Botocore/{botocore.__version__}"
 
 SERVICES: Final = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "sqs", "ssm", "sts"})
 
+DOMAINS: Final = frozenset({"amazonaws.com", "amazonaws.com.cn"})
+
 _lock = threading.Lock()
 
 
@@ -48,6 +50,16 @@ def region() -> str:
     """Where storage is, and all else of AWS: by the environment, or by the profile as for the SDK."""
     given = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return str(given or session().get_config_variable("region") or "us-east-1")
+
+
+def region_of(host: str) -> str:
+    """Where an API of API Gateway is, by its host; "" where that does not say it.
+
+    >>> region_of("abc.execute-api.eu-west-1.amazonaws.com"), region_of("127.0.0.1")
+    ('eu-west-1', '')
+    """
+    _, service, where, domain = (*host.split(".", 3), "", "", "")[:4]
+    return where if service == "execute-api" and domain in DOMAINS else ""
 
 
 def roots() -> str:

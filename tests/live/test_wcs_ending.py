@@ -40,9 +40,8 @@ def owed_to_servers(stack: Stack) -> int:
     until = time.monotonic() + WAIT_S
     while True:
         rows = [row for row in stack.rows() if row["pk"]["S"].startswith("wt")]
-        count = len(
-            [row for row in rows if "f_mediaSessionId" not in row]
-        )  # else a stream, whose hash begins so
+        # A stream's key may begin so too: by its hash.
+        count = sum("f_mediaSessionId" not in row for row in rows)
         if not count or time.monotonic() > until:
             return count
         time.sleep(0.1)

@@ -347,11 +347,9 @@ def listed(uid: str) -> list[RoomRow]:
 def rows(tokens: Sequence[str]) -> dict[str, RoomRow]:
     """Rooms and tombstones by token, as far as there are any.  Raises `Unavailable`."""
     found: dict[str, RoomRow] = {}
-    for at in range(0, len(tokens), PAGE):
-        raws = writes.get_many([keys.loop_room(token) for token in tokens[at : at + PAGE]])
-        for raw in raws.values():
-            row = RoomRow.from_raw_data(raw)
-            found[token_of(row)] = row
+    for raw in writes.get_all([keys.loop_room(token) for token in tokens]).values():
+        row = RoomRow.from_raw_data(raw)
+        found[token_of(row)] = row
     return found
 
 
